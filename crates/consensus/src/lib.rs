@@ -1,0 +1,1 @@
+//! Shard consensus as pure step machines: slices, verdicts, certificates.

@@ -1,0 +1,1 @@
+//! BLS signatures and aggregates, Merkle trees, domain tags and key files.

@@ -1,0 +1,1 @@
+//! The block executor: revm frames, receipts, simulation and traces.

@@ -1,0 +1,1 @@
+//! Assembles the cores and shells into a running node and a development network.

@@ -1,0 +1,1 @@
+//! Accounts and storage in Ethereum's Merkle Patricia trie, with proofs and cheap snapshots.

@@ -1,0 +1,1 @@
+//! The disk: block log, state tables, signing record and crash recovery.
