@@ -1,1 +1,38 @@
-fn main() {}
+//! Side-by-side runs: the same load against our devnet and its peers, on one machine, in one run.
+//!
+//! Absolute figures depend on the machine and what else it does; the ratios of one run are what counts.
+
+mod http;
+mod load;
+mod peers;
+mod report;
+mod server;
+
+use clap::{Parser, Subcommand};
+
+/// Side-by-side runs against peers.
+#[derive(Debug, Parser)]
+#[command(about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// anvil and our devnet under the same transfers, then ERC-20 transfers.
+    Peers(peers::PeersArgs),
+    /// One run of load against a server that is already up.
+    Load(load::LoadArgs),
+}
+
+fn main() -> eyre::Result<()> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Peers(args) => peers::run(args).await,
+            Command::Load(args) => load::run(args).await,
+        }
+    })
+}

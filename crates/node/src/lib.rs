@@ -1,1 +1,48 @@
-//! Assembles the cores and shells into a running node and a development network.
+//! A running node: the cores of consensus, execution and the pool, joined to disk, network and RPC.
+//!
+//! Nothing here decides anything that the protocol cares about. A seat's *engine* feeds the consensus core
+//! and carries out its effects; its *worker* executes and checks blocks; the generator's *builder* fills the
+//! slots; the *committer* makes decided blocks durable and only then visible. Each is one thread with one
+//! inbox:
+//!
+//! ```text
+//!             ┌───────────── messages of the other seats ─────────────┐
+//!             ▼                                                       │
+//!   pool ─► builder ──Built──► engine (ShardCore) ──Send/Broadcast──► transport
+//!                               ▲  │      │
+//!                       Checked │  │Check │Persist (fsynced before anything is sent)
+//!                               │  ▼      ▼
+//!                              worker    votes.log
+//!                               │ Decided
+//!                               ▼
+//!                            committer ──► block log ──► ChainView ──► rpc
+//! ```
+//!
+//! No stage waits for a later one while holding what that one needs: inboxes are bounded, and what an inbox
+//! does when it is full is said where it is made.
+//!
+//! spec: PROTOCOL §2–4
+
+pub mod backend;
+mod builder;
+pub mod chain;
+mod clock;
+mod committer;
+mod context;
+pub mod devnet;
+mod engine;
+mod error;
+pub mod genesis;
+mod inbox;
+pub mod metrics;
+mod run;
+mod seat;
+mod transport;
+mod worker;
+
+pub use chain::ChainView;
+pub use clock::{Clock, SystemClock};
+pub use devnet::{Devnet, DevnetConfig};
+pub use error::NodeError;
+pub use seat::{Seat, SeatConfig};
+pub use transport::{InProcessHub, Transport};

@@ -1,0 +1,262 @@
+//! `anfs devnet`: a whole network on this machine.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anfs_node::genesis::{DEFAULT_MNEMONIC, GenesisChoices};
+use anfs_node::{Devnet, DevnetConfig};
+use anfs_rpc::RpcConfig;
+use eyre::{WrapErr, eyre};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+
+use crate::cli::DevnetArgs;
+use crate::exit::CommandError;
+use crate::logging;
+use crate::terminal::Style;
+
+/// How often the status line is drawn and the seats' health is looked at.
+const STATUS_EVERY: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(args: DevnetArgs, as_json: bool) -> Result<(), CommandError> {
+    logging::start(args.quiet);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("rpc")
+        .build()
+        .wrap_err("cannot start the RPC server's threads")?;
+    let result = runtime.block_on(serve(args, as_json));
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
+}
+
+async fn serve(args: DevnetArgs, as_json: bool) -> Result<(), CommandError> {
+    let started = Instant::now();
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| eyre!("cannot start the metrics recorder: {error}"))?;
+    let devnet = Devnet::start(config(&args)?, metrics).await?;
+    if let Some(path) = &args.config_out {
+        let text = serde_json::to_string_pretty(&describe(&devnet)).wrap_err("cannot write JSON")?;
+        fs::write(path, text).wrap_err_with(|| format!("cannot write {}", path.display()))?;
+    }
+    if as_json {
+        print_line(&describe(&devnet).to_string())?;
+    } else if !args.quiet {
+        print_line(&banner(&devnet, &args, started.elapsed()))?;
+    }
+    let live = !as_json && !args.quiet && io::stderr().is_terminal();
+    let failure = wait(&devnet, live).await;
+    let asked = Instant::now();
+    devnet.stop().await;
+    tracing::info!(elapsed_ms = asked.elapsed().as_millis(), "stopped");
+    match failure {
+        Some(reason) => Err(eyre!(reason).into()),
+        None => Ok(()),
+    }
+}
+
+fn config(args: &DevnetArgs) -> Result<DevnetConfig, CommandError> {
+    let verifiers = args.verifiers.parse().map_err(|_| CommandError::Usage("--verifiers is no number".into()))?;
+    Ok(DevnetConfig {
+        genesis: GenesisChoices {
+            chain_id: args.chain_id,
+            verifiers,
+            slot_ms: args.slot_ms,
+            mnemonic: args.mnemonic.clone(),
+            accounts: args.accounts,
+            balance: args.balance,
+            block_gas_limit: args.gas_limit,
+            genesis_time_ms: 0,
+        },
+        data_dir: if args.ephemeral { None } else { Some(data_dir(args)?) },
+        reset: args.reset,
+        rpc: RpcConfig { listen: SocketAddr::new(args.host, args.port), ..RpcConfig::default() },
+    })
+}
+
+/// The folder asked for, else `anfs/devnet` in the user's data folder.
+fn data_dir(args: &DevnetArgs) -> Result<PathBuf, CommandError> {
+    if let Some(dir) = &args.data_dir {
+        return Ok(dir.clone());
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_DATA_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+        .map(|base| base.join("anfs/devnet"))
+        .ok_or_else(|| CommandError::Usage("no home folder is set; give --data-dir DIR or --ephemeral".into()))
+}
+
+/// Waits for Ctrl-C, SIGTERM or a seat that cannot go on; the reason in the last case.
+async fn wait(devnet: &Devnet, live: bool) -> Option<String> {
+    let mut line = StatusLine::new(live);
+    let stop = shutdown_signal();
+    tokio::pin!(stop);
+    let failure = loop {
+        tokio::select! {
+            () = &mut stop => break None,
+            () = tokio::time::sleep(STATUS_EVERY) => {
+                if let Some((seat, trouble, true)) = devnet.trouble() {
+                    break Some(format!("seat {seat} has stopped: {trouble}"));
+                }
+                line.draw(devnet);
+            }
+        }
+    };
+    line.clear();
+    failure
+}
+
+async fn shutdown_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = interrupt => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be caught; use Ctrl-C");
+                let _ = interrupt.await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = interrupt.await;
+    }
+}
+
+/// One line that is drawn over itself while a person watches.
+struct StatusLine {
+    live: bool,
+    last: Option<(Instant, u64)>,
+    style: Style,
+}
+
+impl StatusLine {
+    fn new(live: bool) -> Self {
+        Self { live, last: None, style: Style::stderr() }
+    }
+
+    fn draw(&mut self, devnet: &Devnet) {
+        if !self.live {
+            return;
+        }
+        let status = devnet.status();
+        let transactions = devnet.seats()[0].metrics().transactions();
+        let now = Instant::now();
+        let rate = self.last.map_or(0.0, |(then, before)| {
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
+            let done = transactions.saturating_sub(before) as f64;
+            done / now.duration_since(then).as_secs_f64().max(0.001)
+        });
+        self.last = Some((now, transactions));
+        let head = devnet.chain().head().header.height;
+        let lag = status.proposed.0.saturating_sub(head.0);
+        let path = if status.fast_path { self.style.green("fast path") } else { self.style.yellow("full checks") };
+        let trouble = devnet.trouble().map(|(seat, trouble, _)| format!(" · seat {seat}: {trouble}"));
+        let stall = status.stalled.map(|_| self.style.red(" · stalled")).unwrap_or_default();
+        eprint!(
+            "\r\x1b[2K{} {head} · {rate:.0} TPS · {transactions} transactions · certified lag {lag} · {path}{stall}{}",
+            self.style.bold("height"),
+            trouble.unwrap_or_default(),
+        );
+        let _ = io::stderr().flush();
+    }
+
+    fn clear(&self) {
+        if self.live {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}
+
+/// Prints a line at once; a reader that went away is not an error of ours.
+fn print_line(text: &str) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Failed(eyre!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn urls(devnet: &Devnet) -> (String, String) {
+    let address = devnet.rpc_address();
+    (format!("http://{address}"), format!("ws://{address}"))
+}
+
+/// What scripts need to use the network.
+fn describe(devnet: &Devnet) -> Value {
+    let (http, ws) = urls(devnet);
+    let accounts: Vec<Value> = devnet
+        .wallets()
+        .iter()
+        .map(|wallet| {
+            json!({
+                "address": wallet.address().to_checksum(None),
+                "private_key": format!("{}", wallet.to_bytes()),
+            })
+        })
+        .collect();
+    let (folder, temporary) = devnet.folder();
+    json!({
+        "rpc_url": http,
+        "ws_url": ws,
+        "chain_id": devnet.spec().network.0,
+        "verifiers": devnet.spec().verifiers_per_shard,
+        "slot_ms": devnet.spec().slot_ms,
+        "data_dir": folder.display().to_string(),
+        "ephemeral": temporary,
+        "accounts": accounts,
+    })
+}
+
+fn banner(devnet: &Devnet, args: &DevnetArgs, took: Duration) -> String {
+    const SHOWN: usize = 10;
+    let style = Style::stdout();
+    let (http, ws) = urls(devnet);
+    let spec = devnet.spec();
+    let mut text = format!(
+        "\n{}  one shard · 1 generator + {} verifiers · {} ms slots · ready in {} ms\n\n",
+        style.bold("ANFS devnet"),
+        spec.verifiers_per_shard,
+        spec.slot_ms,
+        took.as_millis()
+    );
+    text += &format!("{}\n", style.bold("Accounts"));
+    for (index, wallet) in devnet.wallets().iter().enumerate().take(SHOWN) {
+        text += &format!("  ({index}) {}  {} AFS\n", wallet.address().to_checksum(None), args.balance);
+    }
+    text += &format!("\n{}\n", style.bold("Private keys"));
+    for (index, wallet) in devnet.wallets().iter().enumerate().take(SHOWN) {
+        text += &format!("  ({index}) {}\n", wallet.to_bytes());
+    }
+    if devnet.wallets().len() > SHOWN {
+        let more = devnet.wallets().len() - SHOWN;
+        text += &format!("  … and {more} more: --config-out FILE writes them all\n");
+    }
+    text += &format!("\n{}    {}\n", style.bold("Phrase"), args.mnemonic);
+    text += &format!("{}  {}\n", style.bold("Chain id"), spec.network);
+    text += &format!("{}      {}\n", style.bold("HTTP"), style.green(&http));
+    text += &format!("{}        {}\n", style.bold("WS"), style.green(&ws));
+    let (folder, temporary) = devnet.folder();
+    let kept = if temporary { "removed at the end" } else { "kept; --reset starts anew" };
+    text += &format!("{}      {} ({kept})\n", style.bold("Data"), folder.display());
+    let public = if args.mnemonic == DEFAULT_MNEMONIC {
+        "These keys are public knowledge. Never send real value to them."
+    } else {
+        "The node holds these keys unlocked: whoever reaches the port can spend."
+    };
+    text += &format!("\n{}\n{}\n", style.yellow(public), style.dim("Ctrl-C stops the network."));
+    text
+}

@@ -1,0 +1,107 @@
+//! Blocks and accounts.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, SyncInfo};
+use anfs_primitives::{BlockHash, Height};
+use anfs_rpc::{AccountView, At, BackendError, ChainReader, RpcBlock, StateReader};
+use anfs_state::{StateRead, WorldState};
+
+use super::SeatBackend;
+use crate::error::NodeError;
+
+impl ChainReader for SeatBackend {
+    fn chain_id(&self) -> u64 {
+        self.context.spec.network.0
+    }
+
+    fn head(&self) -> Arc<RpcBlock> {
+        self.chain.head()
+    }
+
+    fn block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, BackendError> {
+        Ok(self.chain.block(height)?)
+    }
+
+    fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, BackendError> {
+        Ok(self.chain.height_of(hash)?)
+    }
+
+    fn transaction(&self, hash: &B256) -> Result<Option<(Height, u32)>, BackendError> {
+        Ok(self.chain.transaction(hash)?)
+    }
+
+    fn next_base_fee(&self) -> u64 {
+        let head = self.chain.head();
+        self.context.spec.next_base_fee(head.header.base_fee, head.header.gas_used)
+    }
+
+    fn syncing(&self) -> Option<SyncInfo> {
+        let status = self.status.read();
+        // A generator runs a few blocks ahead of certification; only a real gap is a sync.
+        let lag = status.seen.0.saturating_sub(status.certified.0);
+        (lag > 2 * u64::from(self.context.spec.pipeline_depth)).then(|| SyncInfo {
+            current_block: alloy_primitives::U256::from(status.certified.0),
+            highest_block: alloy_primitives::U256::from(status.seen.0),
+            ..SyncInfo::default()
+        })
+    }
+}
+
+impl SeatBackend {
+    pub(super) fn state_at(&self, at: At) -> Result<WorldState, BackendError> {
+        match at {
+            At::Pending => Ok(self.chain.head_state().1),
+            At::Block(height) => self.chain.state(height).ok_or_else(|| BackendError::StatePruned {
+                height,
+                oldest: self.chain.oldest_state(),
+            }),
+        }
+    }
+}
+
+impl StateReader for SeatBackend {
+    fn account(&self, at: At, address: &Address) -> Result<AccountView, BackendError> {
+        let account = self.state_at(at)?.account(address).map_err(NodeError::from)?.unwrap_or_default();
+        Ok(AccountView { nonce: account.nonce, balance: account.balance })
+    }
+
+    fn code(&self, at: At, address: &Address) -> Result<Bytes, BackendError> {
+        let state = self.state_at(at)?;
+        let Some(account) = state.account(address).map_err(NodeError::from)? else { return Ok(Bytes::new()) };
+        Ok(state.code(&account.code_hash).map_err(NodeError::from)?)
+    }
+
+    fn storage(&self, at: At, address: &Address, slot: &B256) -> Result<B256, BackendError> {
+        let value = self.state_at(at)?.storage(address, slot).map_err(NodeError::from)?;
+        Ok(value.into())
+    }
+
+    fn proof(
+        &self,
+        at: At,
+        address: &Address,
+        slots: &[B256],
+    ) -> Result<EIP1186AccountProofResponse, BackendError> {
+        let proof = self.state_at(at)?.prove(address, slots).map_err(NodeError::from)?;
+        let account = proof.info.unwrap_or_default();
+        Ok(EIP1186AccountProofResponse {
+            address: *address,
+            balance: account.balance,
+            code_hash: account.code_hash,
+            nonce: account.nonce,
+            storage_hash: proof.storage_root,
+            account_proof: proof.account_proof,
+            storage_proof: proof
+                .storage
+                .into_iter()
+                .map(|slot| EIP1186StorageProof {
+                    key: slot.key.into(),
+                    value: slot.value,
+                    proof: slot.proof,
+                })
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! The generator's hands: fills a slot with transactions, records them in the hash clock, streams fragments
+//! while the slot runs, and closes it with a header.
+//!
+//! The clock is paced by wall time: after a fraction of the slot, that fraction of its hashes is done. The
+//! last stretch is never cut short, so a closed slot holds exactly `hashes_per_slot` hashes.
+//!
+//! spec: PROTOCOL §2, §3
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{B256, U256};
+use anfs_execution::ExecutionError;
+use anfs_poh::{HashClock, Link, LinkCost};
+use anfs_primitives::entry::{ENTRY_TRANSACTIONS_MAX, FRAGMENT_BYTES_TARGET};
+use anfs_primitives::{
+    Block, BlockBody, BlockHash, BoundedVec, ChainSpec, ConsensusMessage, Entry, Epoch, Fragment, Height,
+    RecoveredTransaction, RootReference, SequencedTransaction, ShardHeader, Slot, View,
+};
+
+use crate::context::SeatContext;
+use crate::engine::{EngineEvent, EngineInbox};
+use crate::error::NodeError;
+use crate::inbox::{Inbox, Received};
+use crate::run::{BlockRun, ExecutedBlock, RunOutcome};
+use crate::transport::Transport;
+use crate::worker::generator_beneficiary;
+
+/// A slot to be filled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotTask {
+    pub(crate) height: Height,
+    pub(crate) slot: Slot,
+    pub(crate) view: View,
+    pub(crate) parent: BlockHash,
+}
+
+pub(crate) type SlotInbox = Inbox<SlotTask>;
+
+/// How often a slot's clock is advanced when nothing arrives.
+const STEPS_PER_SLOT: u64 = 8;
+/// Transactions are taken in batches at least this far apart: fewer entries, fuller fragments.
+const BATCH_PAUSE: Duration = Duration::from_millis(4);
+
+/// See the module docs.
+pub(crate) struct Builder {
+    context: Arc<SeatContext>,
+    engine: Arc<EngineInbox>,
+    transport: Arc<dyn Transport>,
+}
+
+/// A slot in the making.
+struct OpenSlot {
+    task: SlotTask,
+    run: BlockRun,
+    clock: HashClock,
+    entries: Vec<Entry>,
+    /// Entries already sent in fragments.
+    sent: usize,
+    /// Bytes of the entries that were not sent yet, about.
+    unsent_bytes: usize,
+}
+
+impl Builder {
+    pub(crate) fn new(
+        context: Arc<SeatContext>,
+        engine: Arc<EngineInbox>,
+        transport: Arc<dyn Transport>,
+    ) -> Self {
+        Self { context, engine, transport }
+    }
+
+    /// Fills slots until the inbox is closed.
+    pub(crate) fn run(self, inbox: &SlotInbox) -> Result<(), NodeError> {
+        loop {
+            match inbox.receive(None) {
+                Received::Event(task) => {
+                    if let Some(block) = self.fill(task)? {
+                        self.engine.push(EngineEvent::Built(Box::new(block)));
+                    }
+                }
+                Received::TimedOut => {}
+                Received::Closed => return Ok(()),
+            }
+        }
+    }
+
+    /// Fills one slot; `None` when the node stops first or the parent was never executed here.
+    fn fill(&self, task: SlotTask) -> Result<Option<Block>, NodeError> {
+        let context = &self.context;
+        let Some(parent) = context.executed.get(&task.parent) else {
+            tracing::error!(height = %task.height, parent = %task.parent, "asked to build on an unknown block");
+            return Ok(None);
+        };
+        let mut slot = self.open(task, parent)?;
+        let end_ms = context.spec.slot_start_ms(task.slot.next());
+        let step = Duration::from_millis((context.spec.slot_ms / STEPS_PER_SLOT).max(1));
+        loop {
+            if context.health.stopping() {
+                return Ok(None);
+            }
+            let now_ms = context.clock.now_ms();
+            if now_ms >= end_ms {
+                break;
+            }
+            self.take_transactions(&mut slot, end_ms)?;
+            self.pace(&mut slot, end_ms);
+            self.stream(&mut slot, false);
+            let left = Duration::from_millis(end_ms.saturating_sub(context.clock.now_ms()));
+            if left > BATCH_PAUSE && context.health.wait_unless_stopping(BATCH_PAUSE) {
+                return Ok(None);
+            }
+            context.pool.wait(step.min(left));
+        }
+        self.close(slot).map(Some)
+    }
+
+    fn open(&self, task: SlotTask, parent: Arc<ExecutedBlock>) -> Result<OpenSlot, NodeError> {
+        let context = &self.context;
+        let decided = context.chain.head().header.height;
+        let place = context.executed.place(&parent, decided, task.slot, generator_beneficiary(context));
+        let spec = &context.spec;
+        let clock = HashClock::new(parent.header.poh_end, spec.hashes_per_slot, spec.ticks_per_slot);
+        let run = BlockRun::start(spec, &context.chain, parent, &place)?;
+        Ok(OpenSlot { task, run, clock, entries: Vec::new(), sent: 0, unsent_bytes: 0 })
+    }
+
+    /// Takes what the pool offers, until the pool is empty, the block is full or the slot is over.
+    fn take_transactions(&self, slot: &mut OpenSlot, end_ms: u64) -> Result<(), NodeError> {
+        let context = &self.context;
+        while context.clock.now_ms() < end_ms && slot.make_room(&context.spec) {
+            let gas_left = context.spec.block_gas_limit.saturating_sub(slot.run.gas_used());
+            let batch =
+                context.pool.pool.lock().take_best(ENTRY_TRANSACTIONS_MAX, gas_left, slot.run.base_fee());
+            if batch.is_empty() {
+                return Ok(());
+            }
+            for tx in batch {
+                self.execute(slot, tx)?;
+            }
+            slot.record();
+            if slot.unsent_bytes >= FRAGMENT_BYTES_TARGET {
+                self.stream(slot, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&self, slot: &mut OpenSlot, tx: RecoveredTransaction) -> Result<(), NodeError> {
+        match slot.run.execute(tx.clone()) {
+            Ok(()) => Ok(()),
+            Err(ExecutionError::Invalid(reason)) => {
+                tracing::debug!(hash = %tx.hash(), %reason, "dropped from the pool");
+                self.context.pool.pool.lock().reject(tx.hash());
+                Ok(())
+            }
+            Err(local) => Err(local.into()),
+        }
+    }
+
+    /// Advances the clock to where wall time says it should be.
+    fn pace(&self, slot: &mut OpenSlot, end_ms: u64) {
+        let spec = &self.context.spec;
+        let left_ms = end_ms.saturating_sub(self.context.clock.now_ms()).min(spec.slot_ms);
+        let target = spec.hashes_per_slot / spec.slot_ms.max(1) * (spec.slot_ms - left_ms);
+        for tick in slot.clock.tick_to(target) {
+            slot.push(tick, Vec::new());
+        }
+    }
+
+    /// Sends the entries that were not sent yet. Idle ticks wait for company until the slot closes.
+    fn stream(&self, slot: &mut OpenSlot, closing: bool) {
+        let idle = slot.entries[slot.sent..].iter().all(Entry::is_tick);
+        if slot.sent == slot.entries.len() || (idle && !closing) {
+            return;
+        }
+        for fragment in slot.fragments(&self.context) {
+            self.transport.broadcast(self.context.seat, ConsensusMessage::Fragment(fragment));
+        }
+        slot.sent = slot.entries.len();
+        slot.unsent_bytes = 0;
+    }
+
+    fn close(&self, mut slot: OpenSlot) -> Result<Block, NodeError> {
+        for tick in slot.clock.finish() {
+            slot.push(tick, Vec::new());
+        }
+        self.stream(&mut slot, true);
+        let OpenSlot { task, run, clock, entries, .. } = slot;
+        let parent = run.parent().clone();
+        let outcome = run.finish()?;
+        let header = self.header(&task, &parent, &outcome, &entries, clock.hash()).seal();
+        let body = BlockBody { entries: BoundedVec::try_from(entries).unwrap_or_default() };
+        self.context.executed.insert(Arc::new(outcome.into_executed(header.clone())));
+        Ok(Block { header, body })
+    }
+
+    fn header(
+        &self,
+        task: &SlotTask,
+        parent: &ExecutedBlock,
+        outcome: &RunOutcome,
+        entries: &[Entry],
+        poh_end: B256,
+    ) -> ShardHeader {
+        let spec = &self.context.spec;
+        let poh_start = parent.header.poh_end;
+        let costs: Vec<LinkCost> = entries.iter().map(LinkCost::from).collect();
+        let cuts = anfs_poh::boundaries(poh_start, &costs, usize::from(spec.verifiers_per_shard));
+        ShardHeader {
+            network: spec.network,
+            domain: self.context.domain,
+            height: task.height,
+            slot: task.slot,
+            parent: task.parent,
+            epoch: Epoch::ZERO,
+            view: task.view,
+            proposer: self.context.seat,
+            beneficiary: generator_beneficiary(&self.context),
+            root_reference: RootReference::default(),
+            poh_start,
+            poh_end,
+            boundaries: BoundedVec::try_from(cuts).unwrap_or_default(),
+            entries_root: anfs_poh::entries_root(entries),
+            transactions_root: outcome.transactions_root,
+            receipts_root: outcome.receipts_root,
+            logs_bloom: outcome.logs_bloom,
+            state_root: outcome.state_root,
+            outbox_root: B256::ZERO,
+            lanes: BoundedVec::new(),
+            inbox_cursors: BoundedVec::new(),
+            gas_used: outcome.gas_used,
+            gas_limit: spec.block_gas_limit,
+            base_fee: outcome.base_fee,
+            value_in: U256::ZERO,
+            value_out: U256::ZERO,
+        }
+    }
+}
+
+impl OpenSlot {
+    /// Makes the clock's next step one that can record, ticking first where a tick is due; false when the
+    /// slot has no such step left.
+    fn make_room(&mut self, spec: &ChainSpec) -> bool {
+        let period = spec.hashes_per_slot / spec.ticks_per_slot;
+        let next = self.clock.position() + 1;
+        if next.is_multiple_of(period) {
+            for tick in self.clock.tick_to(next) {
+                self.push(tick, Vec::new());
+            }
+        }
+        self.clock.remaining() > 1
+    }
+
+    /// Records the transactions executed since the last entry. There is room: see [`Self::make_room`].
+    fn record(&mut self) {
+        let open = self.run.open_transactions();
+        if open.is_empty() {
+            return;
+        }
+        let hashes: Vec<B256> = open.iter().map(|tx| *tx.hash()).collect();
+        let body: Vec<SequencedTransaction> = open.iter().map(SequencedTransaction::from).collect();
+        let link = self.clock.record(anfs_poh::mixin(&hashes)).expect("make_room left a step that records");
+        self.push(link, body);
+    }
+
+    fn push(&mut self, link: Link, transactions: Vec<SequencedTransaction>) {
+        self.unsent_bytes += 48 + transactions.iter().map(|tx| tx.encoded.len() + 24).sum::<usize>();
+        self.entries.push(Entry {
+            num_hashes: link.num_hashes,
+            hash: link.hash,
+            transactions: BoundedVec::try_from(transactions).unwrap_or_default(),
+        });
+        self.run.close_entry(link);
+    }
+
+    /// The unsent entries in fragments of about [`FRAGMENT_BYTES_TARGET`].
+    fn fragments(&self, context: &SeatContext) -> Vec<Fragment> {
+        let mut fragments = Vec::new();
+        let mut start = self.sent;
+        while start < self.entries.len() {
+            let mut bytes = 0;
+            let fitting = self.entries[start..].iter().take_while(|entry| {
+                let size = 48 + entry.transactions.iter().map(|tx| tx.encoded.len() + 24).sum::<usize>();
+                let fits = bytes == 0 || bytes + size <= FRAGMENT_BYTES_TARGET;
+                bytes += size;
+                fits
+            });
+            let end = start + fitting.count();
+            fragments.push(Fragment {
+                network: context.spec.network,
+                domain: context.domain,
+                height: self.task.height,
+                slot: self.task.slot,
+                view: self.task.view,
+                parent: self.task.parent,
+                proposer: context.seat,
+                first_entry: u32::try_from(start).unwrap_or(u32::MAX),
+                entries: BoundedVec::try_from(self.entries[start..end].to_vec()).unwrap_or_default(),
+            });
+            start = end;
+        }
+        fragments
+    }
+}

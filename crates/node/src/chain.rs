@@ -1,0 +1,257 @@
+//! The decided chain as readers see it: only blocks that are certified *and* on this node's disk.
+//!
+//! Recent blocks and their states are held in memory; older blocks are read from the block log. A state
+//! older than [`ChainLimits::states`] blocks is gone, and readers are told so.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use alloy_primitives::{B256, keccak256};
+use anfs_primitives::{Certificate, CertifiedBlock, ChainSpec, Height, Receipt, RecoveredTransaction, SealedHeader};
+use anfs_rpc::RpcBlock;
+use anfs_state::WorldState;
+use anfs_store::Store;
+use parking_lot::RwLock;
+use tokio::sync::broadcast;
+
+use crate::error::NodeError;
+
+/// A decided block as readers see it, from what was decided and what its execution gave.
+pub(crate) fn chain_block(
+    spec: &ChainSpec,
+    header: SealedHeader,
+    certificate: Option<Certificate>,
+    transactions: Arc<[RecoveredTransaction]>,
+    receipts: Arc<[Receipt]>,
+) -> RpcBlock {
+    let body: usize = transactions.iter().map(|tx| tx.encoded().len()).sum();
+    let size = (body + anfs_primitives::encode(header.header()).len()) as u64;
+    let timestamp = spec.slot_timestamp(header.slot);
+    RpcBlock { header, timestamp, size, transactions, receipts, certificate }
+}
+
+/// How much of the chain is held in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct ChainLimits {
+    /// Blocks; older ones are read from disk.
+    pub blocks: usize,
+    /// States; older ones cannot be read.
+    pub states: usize,
+}
+
+impl ChainLimits {
+    /// For a node that serves readers.
+    pub const SERVING: Self = Self { blocks: 512, states: 256 };
+    /// For a node that only takes part in consensus.
+    pub const CONSENSUS: Self = Self { blocks: 16, states: 4 };
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    blocks: VecDeque<(Arc<RpcBlock>, Option<WorldState>)>,
+    by_hash: HashMap<B256, Height>,
+    by_transaction: HashMap<B256, (Height, u32)>,
+}
+
+/// The decided chain. Cheap to share; readers never wait for a writer longer than a push takes.
+#[derive(Debug)]
+pub struct ChainView {
+    spec: Arc<ChainSpec>,
+    store: Arc<Store>,
+    genesis: Arc<RpcBlock>,
+    limits: ChainLimits,
+    recent: RwLock<Recent>,
+    heads: broadcast::Sender<Arc<RpcBlock>>,
+}
+
+/// New heads that a slow subscriber may lag behind before it is told that it missed some.
+const HEADS_BUFFERED: usize = 256;
+
+impl ChainView {
+    pub(crate) fn new(
+        spec: Arc<ChainSpec>,
+        store: Arc<Store>,
+        genesis: SealedHeader,
+        genesis_state: WorldState,
+        limits: ChainLimits,
+    ) -> Self {
+        let genesis = Arc::new(chain_block(&spec, genesis, None, Arc::new([]), Arc::new([])));
+        let view = Self {
+            spec,
+            store,
+            genesis: genesis.clone(),
+            limits,
+            recent: RwLock::default(),
+            heads: broadcast::channel(HEADS_BUFFERED).0,
+        };
+        view.publish(genesis, genesis_state);
+        view
+    }
+
+    /// The chain spec.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<ChainSpec> {
+        &self.spec
+    }
+
+    /// Makes a durable block visible.
+    pub(crate) fn publish(&self, block: Arc<RpcBlock>, state: WorldState) {
+        let mut recent = self.recent.write();
+        recent.by_hash.insert(block.header.hash(), block.header.height);
+        for (index, tx) in (0u32..).zip(block.transactions.iter()) {
+            recent.by_transaction.insert(*tx.hash(), (block.header.height, index));
+        }
+        recent.blocks.push_back((block.clone(), Some(state)));
+        if recent.blocks.len() > self.limits.states {
+            let expired = recent.blocks.len() - self.limits.states - 1;
+            recent.blocks[expired].1 = None;
+        }
+        if recent.blocks.len() > self.limits.blocks
+            && let Some((old, _)) = recent.blocks.pop_front()
+        {
+            recent.by_hash.remove(&old.header.hash());
+            for tx in old.transactions.iter() {
+                recent.by_transaction.remove(tx.hash());
+            }
+        }
+        drop(recent);
+        // Nobody listening is fine: subscribers come and go.
+        let _ = self.heads.send(block);
+    }
+
+    /// Starts over from a state that was read from disk: the block at `height` is the first one in memory.
+    pub(crate) fn restart_at(&self, block: Arc<RpcBlock>, state: WorldState) {
+        *self.recent.write() = Recent::default();
+        self.publish(block, state);
+    }
+
+    /// The newest block.
+    ///
+    /// # Panics
+    /// Never: genesis or a later block is always held.
+    #[must_use]
+    pub fn head(&self) -> Arc<RpcBlock> {
+        self.recent.read().blocks.back().expect("the head is always in memory").0.clone()
+    }
+
+    /// The newest block and its state.
+    ///
+    /// # Panics
+    /// Never, as [`Self::head`].
+    #[must_use]
+    pub fn head_state(&self) -> (Arc<RpcBlock>, WorldState) {
+        let recent = self.recent.read();
+        let (block, state) = recent.blocks.back().expect("the head is always in memory");
+        (block.clone(), state.clone().expect("the head's state is always in memory"))
+    }
+
+    /// The block at a height, or `None` above the head.
+    ///
+    /// # Errors
+    /// When the block log cannot be read.
+    pub fn block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, NodeError> {
+        if height == Height::ZERO {
+            return Ok(Some(self.genesis.clone()));
+        }
+        {
+            let recent = self.recent.read();
+            let first = recent.blocks.front().map_or(Height::ZERO, |(block, _)| block.header.height);
+            if let Some(offset) = height.0.checked_sub(first.0) {
+                let index = usize::try_from(offset).unwrap_or(usize::MAX);
+                return Ok(recent.blocks.get(index).map(|(block, _)| block.clone()));
+            }
+        }
+        self.read_block(height)
+    }
+
+    fn read_block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, NodeError> {
+        let Some(record) = self.store.block_by_height(height)? else { return Ok(None) };
+        let certified = record.certified;
+        let transactions = certified.block.body.transactions().map(|tx| {
+            tx.decode_claimed().map_err(|error| NodeError::Diverged { height, detail: error.to_string() })
+        });
+        let transactions = transactions.collect::<Result<Arc<[_]>, _>>()?;
+        Ok(Some(Arc::new(chain_block(
+            &self.spec,
+            certified.block.header,
+            Some(certified.certificate),
+            transactions,
+            record.receipts.into(),
+        ))))
+    }
+
+    /// The height of the block with a hash.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn height_of(&self, hash: &B256) -> Result<Option<Height>, NodeError> {
+        if *hash == self.genesis.header.hash() {
+            return Ok(Some(Height::ZERO));
+        }
+        if let Some(height) = self.recent.read().by_hash.get(hash) {
+            return Ok(Some(*height));
+        }
+        let found = self.store.height_of(hash)?;
+        // The store may be ahead of what is visible by the blocks of one fsync.
+        Ok(found.filter(|height| *height <= self.head().header.height))
+    }
+
+    /// The height of the block that holds a transaction, and the transaction's index in it.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn transaction(&self, hash: &B256) -> Result<Option<(Height, u32)>, NodeError> {
+        if let Some(place) = self.recent.read().by_transaction.get(hash) {
+            return Ok(Some(*place));
+        }
+        Ok(self.store.transaction(hash)?.filter(|(height, _)| *height <= self.head().header.height))
+    }
+
+    /// The state after the block at a height, while it is held.
+    #[must_use]
+    pub fn state(&self, height: Height) -> Option<WorldState> {
+        let recent = self.recent.read();
+        let first = recent.blocks.front()?.0.height();
+        let index = usize::try_from(height.0.checked_sub(first.0)?).ok()?;
+        recent.blocks.get(index)?.1.clone()
+    }
+
+    /// The oldest height whose state is held.
+    #[must_use]
+    pub fn oldest_state(&self) -> Height {
+        let recent = self.recent.read();
+        let held = recent.blocks.iter().find(|(_, state)| state.is_some());
+        held.map_or(Height::ZERO, |(block, _)| block.header.height)
+    }
+
+    /// The hash of the block at a height.
+    #[must_use]
+    pub fn hash_at(&self, height: Height) -> Option<B256> {
+        // BLOCKHASH reaches 256 blocks back; a read error there is reported by the read of the block itself.
+        self.block(height).ok().flatten().map(|block| block.header.hash())
+    }
+
+    /// The entries of a decided block, ticks included; genesis has none.
+    ///
+    /// # Errors
+    /// When the block log cannot be read.
+    pub fn certified_block(&self, height: Height) -> Result<Option<CertifiedBlock>, NodeError> {
+        if height > self.head().header.height {
+            return Ok(None);
+        }
+        Ok(self.store.block_by_height(height)?.map(|record| record.certified))
+    }
+
+    /// A stream of new heads from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<RpcBlock>> {
+        self.heads.subscribe()
+    }
+}
+
+/// The value that contracts see as PREVRANDAO: fixed by the parent's clock, so that execution can start
+/// before the block is complete. It is *not* a lottery: the parent's proposer knows it one block ahead.
+#[must_use]
+pub fn prevrandao(header: &anfs_primitives::ShardHeader) -> B256 {
+    keccak256([b"anfs/prevrandao/v1", &header.poh_start.0[..], &header.height.0.to_be_bytes()].concat())
+}

@@ -1,0 +1,184 @@
+//! Makes decided blocks durable, then visible: the only writer of the block log and of [`ChainView`].
+//!
+//! A receipt is served only after the block that holds it was fsynced here. When the disk is full or broken
+//! the committer keeps what it has, says so in the node's health, and tries again: its inbox fills, the
+//! worker waits, this seat stops voting, and nothing that was acknowledged is lost.
+//!
+//! State is flushed every [`FLUSH_EVERY`] blocks on a thread of its own; after a crash the blocks since the
+//! last flush are executed again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anfs_mempool::AccountView;
+use anfs_primitives::{Block, Certificate, CertifiedBlock, Height};
+use anfs_rpc::RpcBlock;
+use anfs_state::{StateRead, WorldState};
+use anfs_store::BlockRecord;
+
+use crate::chain::chain_block;
+use crate::context::SeatContext;
+use crate::error::NodeError;
+use crate::inbox::{Inbox, Received};
+use crate::run::ExecutedBlock;
+
+/// A decided block with what its execution gave.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    pub(crate) block: Arc<Block>,
+    pub(crate) certificate: Certificate,
+    pub(crate) executed: Arc<ExecutedBlock>,
+}
+
+pub(crate) type CommitInbox = Inbox<Commit>;
+
+/// A state to be written to disk.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    pub(crate) height: Height,
+    pub(crate) state: WorldState,
+}
+
+pub(crate) type FlushInbox = Inbox<Flush>;
+
+/// Blocks between two flushes of the state.
+pub(crate) const FLUSH_EVERY: u64 = 64;
+/// Blocks that share one fsync at most.
+const GROUP_MAX: usize = 32;
+/// Pause before a failed write is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// See the module docs.
+pub(crate) struct Committer {
+    context: Arc<SeatContext>,
+    flusher: Arc<FlushInbox>,
+    flushed: Height,
+}
+
+impl Committer {
+    pub(crate) fn new(context: Arc<SeatContext>, flusher: Arc<FlushInbox>, flushed: Height) -> Self {
+        Self { context, flusher, flushed }
+    }
+
+    /// Commits until the inbox is closed.
+    pub(crate) fn run(mut self, inbox: &CommitInbox) -> Result<(), NodeError> {
+        loop {
+            let mut group = Vec::new();
+            match inbox.receive(None) {
+                Received::Event(commit) => group.push(commit),
+                Received::TimedOut => continue,
+                Received::Closed => return Ok(()),
+            }
+            while group.len() < GROUP_MAX
+                && let Received::Event(commit) = inbox.receive(Some(Duration::ZERO))
+            {
+                group.push(commit);
+            }
+            if !self.write(&group) {
+                return Ok(());
+            }
+            for commit in group {
+                self.publish(commit);
+            }
+        }
+    }
+
+    /// Writes a group with one fsync, for as long as it takes; false when the node stops first.
+    fn write(&self, group: &[Commit]) -> bool {
+        let records: Vec<BlockRecord> = group
+            .iter()
+            .map(|commit| BlockRecord {
+                certified: CertifiedBlock {
+                    block: Block::clone(&commit.block),
+                    certificate: commit.certificate.clone(),
+                },
+                receipts: commit.executed.receipts.to_vec(),
+            })
+            .collect();
+        let mut written = 0;
+        loop {
+            let result = records[written..].iter().try_for_each(|record| {
+                self.context.store.append_block(record)?;
+                written += 1;
+                Ok(())
+            });
+            match result.and_then(|()| self.context.store.sync_blocks()) {
+                Ok(()) => {
+                    self.context.health.set_trouble(None);
+                    return true;
+                }
+                Err(error) => {
+                    tracing::error!(seat = %self.context.seat, %error, "cannot write decided blocks; trying again");
+                    self.context.health.set_trouble(Some(error.to_string()));
+                }
+            }
+            if self.context.health.wait_unless_stopping(RETRY) {
+                return false;
+            }
+        }
+    }
+
+    fn publish(&mut self, commit: Commit) {
+        let Commit { block, certificate, executed } = commit;
+        let context = &self.context;
+        let height = block.height();
+        let visible = Arc::new(chain_block(
+            &context.spec,
+            block.header.clone(),
+            Some(certificate),
+            executed.transactions.clone(),
+            executed.receipts.clone(),
+        ));
+        context.chain.publish(visible.clone(), executed.state.clone());
+        context.executed.prune_below(height);
+        context.metrics.committed(&visible);
+        self.refresh_pool(&visible, &executed.state);
+        if height.0 >= self.flushed.0 + FLUSH_EVERY {
+            // A flush that is still running keeps its inbox full: this one is skipped, a later one catches up.
+            if self.flusher.offer(Flush { height, state: executed.state.clone() }) {
+                self.flushed = height;
+            }
+        }
+    }
+
+    fn refresh_pool(&self, block: &RpcBlock, state: &WorldState) {
+        let context = &self.context;
+        let next_base_fee = context.spec.next_base_fee(block.header.base_fee, block.header.gas_used);
+        let senders = block.transactions.iter().map(anfs_primitives::RecoveredTransaction::sender);
+        let mut pool = context.pool.pool.lock();
+        let mut accounts = Vec::new();
+        for sender in pool.interested(senders) {
+            match state.account(&sender) {
+                Ok(account) => {
+                    let account = account.unwrap_or_default();
+                    accounts.push((sender, AccountView { nonce: account.nonce, balance: account.balance }));
+                }
+                Err(error) => tracing::error!(%error, %sender, "cannot read an account for the pool"),
+            }
+        }
+        let included = block.transactions.iter().map(|tx| *tx.hash());
+        pool.on_block(included, accounts, next_base_fee, context.clock.now_ms());
+    }
+}
+
+/// Writes states to disk, one at a time.
+pub(crate) fn run_flusher(context: &SeatContext, inbox: &FlushInbox, mut flushed: WorldState) {
+    loop {
+        match inbox.receive(None) {
+            Received::Event(Flush { height, state }) => {
+                let result = state.diff_since(&flushed).map_err(NodeError::from).and_then(|diff| {
+                    Ok(context.store.flush_state(height, state.root(), &diff)?)
+                });
+                match result {
+                    Ok(()) => flushed = state,
+                    Err(error) => {
+                        // The blocks are safe in their log; the next flush writes everything since the last good one.
+                        tracing::error!(seat = %context.seat, %height, %error, "cannot flush the state");
+                    }
+                }
+            }
+            Received::TimedOut => {}
+            Received::Closed => return,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A whole network in one process: every seat with its own folder, state and threads, and one RPC port.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use alloy_signer_local::PrivateKeySigner;
+use anfs_consensus::ShardStatus;
+use anfs_mempool::PoolLimits;
+use anfs_primitives::{ChainSpec, DomainId, SeatIndex};
+use anfs_rpc::{RpcConfig, RpcServer};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::backend::{SeatBackend, UnlockedAccounts};
+use crate::chain::{ChainLimits, ChainView};
+use crate::clock::{Clock, SystemClock};
+use crate::error::NodeError;
+use crate::genesis::{self, GenesisChoices};
+use crate::seat::{Seat, SeatConfig};
+use crate::transport::InProcessHub;
+
+const SPEC_FILE: &str = "chain-spec.json";
+
+/// What a development network is made of.
+#[derive(Debug, Clone)]
+pub struct DevnetConfig {
+    /// The chain spec's choices; the genesis time is set on the first start.
+    pub genesis: GenesisChoices,
+    /// Where it lives; `None` for a folder that is removed at the end.
+    pub data_dir: Option<PathBuf>,
+    /// Whether to start anew, removing what the folder holds.
+    pub reset: bool,
+    /// The RPC server.
+    pub rpc: RpcConfig,
+}
+
+/// A running development network.
+#[derive(Debug)]
+pub struct Devnet {
+    seats: Vec<Seat>,
+    server: RpcServer,
+    spec: Arc<ChainSpec>,
+    wallets: Vec<PrivateKeySigner>,
+    folder: Folder,
+}
+
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.temporary
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the temporary folder");
+        }
+    }
+}
+
+impl Devnet {
+    /// Starts every seat and the RPC server.
+    ///
+    /// # Errors
+    /// When the settings, the folder or the port cannot be used.
+    pub async fn start(config: DevnetConfig, metrics: PrometheusHandle) -> Result<Self, NodeError> {
+        let folder = open_folder(&config)?;
+        let wallets = genesis::wallets(&config.genesis.mnemonic, config.genesis.accounts)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let spec = Arc::new(load_or_create_spec(&folder.path, &config.genesis, clock.as_ref())?);
+        let hub = Arc::new(InProcessHub::new(spec.verifiers_per_shard));
+        // Recovery reads disks and executes blocks: it must not hold up the runtime's threads.
+        let (root, mnemonic, seat_spec) = (folder.path.clone(), config.genesis.mnemonic, spec.clone());
+        let starting = tokio::task::spawn_blocking(move || {
+            let seats = 0..=seat_spec.verifiers_per_shard;
+            let start = |index| start_seat(&seat_spec, &root, &mnemonic, index, &hub, &clock);
+            // Verifiers first: they are listening when the generator speaks.
+            seats.rev().map(start).collect::<Vec<_>>()
+        });
+        let mut seats: Vec<Seat> = match starting.await {
+            Ok(seats) => all_or_none(seats)?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        seats.reverse();
+        let unlocked = Arc::new(UnlockedAccounts::new(wallets.clone()));
+        let backend = SeatBackend::of(&seats[0], metrics, Some(unlocked));
+        let listen = config.rpc.listen;
+        let server = RpcServer::start(config.rpc, backend).await.map_err(|source| NodeError::Listen {
+            address: listen.to_string(),
+            source,
+        })?;
+        Ok(Self { seats, server, spec, wallets, folder })
+    }
+
+    /// Address of the RPC server, with the port that was chosen.
+    #[must_use]
+    pub fn rpc_address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The chain spec.
+    #[must_use]
+    pub fn spec(&self) -> &ChainSpec {
+        &self.spec
+    }
+
+    /// The funded accounts.
+    #[must_use]
+    pub fn wallets(&self) -> &[PrivateKeySigner] {
+        &self.wallets
+    }
+
+    /// Where the network lives, and whether the folder is removed at the end.
+    #[must_use]
+    pub fn folder(&self) -> (&Path, bool) {
+        (&self.folder.path, self.folder.temporary)
+    }
+
+    /// The chain as the generator's seat has decided it.
+    #[must_use]
+    pub fn chain(&self) -> &Arc<ChainView> {
+        self.seats[0].chain()
+    }
+
+    /// The seats, the generator's first.
+    #[must_use]
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// What the generator's consensus core says of itself.
+    #[must_use]
+    pub fn status(&self) -> ShardStatus {
+        self.seats[0].status()
+    }
+
+    /// What keeps a seat from working, if anything does, and whether that seat has stopped for it.
+    #[must_use]
+    pub fn trouble(&self) -> Option<(SeatIndex, String, bool)> {
+        (0u16..).zip(&self.seats).find_map(|(index, seat)| {
+            let health = seat.health();
+            health.trouble().map(|trouble| (SeatIndex(index), trouble, health.stopping()))
+        })
+    }
+
+    /// Stops the server, then the seats; everything acknowledged is on disk.
+    pub async fn stop(self) {
+        self.server.stop().await;
+        let seats = self.seats;
+        let stopping = tokio::task::spawn_blocking(move || {
+            std::thread::scope(|scope| {
+                for seat in seats {
+                    scope.spawn(|| seat.stop());
+                }
+            });
+        });
+        if stopping.await.is_err() {
+            tracing::error!("a seat panicked while stopping");
+        }
+    }
+}
+
+/// The seats, or, if one could not start, its error once the others are stopped.
+fn all_or_none(started: Vec<Result<Seat, NodeError>>) -> Result<Vec<Seat>, NodeError> {
+    let mut failure = None;
+    let mut seats = Vec::new();
+    for seat in started {
+        match seat {
+            Ok(seat) => seats.push(seat),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match failure {
+        None => Ok(seats),
+        Some(error) => {
+            seats.into_iter().for_each(Seat::stop);
+            Err(error)
+        }
+    }
+}
+
+fn start_seat(
+    spec: &Arc<ChainSpec>,
+    root: &Path,
+    mnemonic: &str,
+    index: u16,
+    hub: &Arc<InProcessHub>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Seat, NodeError> {
+    let seat = SeatIndex(index);
+    let serving = seat == SeatIndex::GENERATOR;
+    let config = SeatConfig {
+        seat,
+        domain: DomainId(1),
+        spec: spec.clone(),
+        key: genesis::seat_key(mnemonic, seat),
+        entropy: rand::random(),
+        dir: root.join(format!("seat-{index}")),
+        limits: if serving { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },
+        pool: PoolLimits::for_chain(spec),
+        clock: clock.clone(),
+    };
+    Seat::start(config, hub)
+}
+
+fn open_folder(config: &DevnetConfig) -> Result<Folder, NodeError> {
+    let folder = match &config.data_dir {
+        Some(path) => Folder { path: path.clone(), temporary: false },
+        None => {
+            let name = format!("anfs-devnet-{}-{:08x}", std::process::id(), rand::random::<u32>());
+            Folder { path: std::env::temp_dir().join(name), temporary: true }
+        }
+    };
+    let failed = |source| NodeError::File { path: folder.path.display().to_string(), source };
+    if config.reset {
+        remove_network(&folder.path)?;
+    }
+    fs::create_dir_all(&folder.path).map_err(failed)?;
+    Ok(folder)
+}
+
+/// Removes what this program wrote into a folder, and nothing else. A folder in use is left alone.
+fn remove_network(path: &Path) -> Result<(), NodeError> {
+    let failed = |path: &Path, source| NodeError::File { path: path.display().to_string(), source };
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(path, error)),
+    };
+    let mut seats = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| failed(path, error))?;
+        if entry.file_name().to_string_lossy().starts_with("seat-") {
+            anfs_store::refuse_if_locked(&entry.path())?;
+            seats.push(entry.path());
+        }
+    }
+    for seat in seats {
+        fs::remove_dir_all(&seat).map_err(|error| failed(&seat, error))?;
+    }
+    let spec = path.join(SPEC_FILE);
+    match fs::remove_file(&spec) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&spec, error)),
+        _ => Ok(()),
+    }
+}
+
+fn load_or_create_spec(
+    root: &Path,
+    choices: &GenesisChoices,
+    clock: &dyn Clock,
+) -> Result<ChainSpec, NodeError> {
+    let path = root.join(SPEC_FILE);
+    let failed = |source| NodeError::File { path: path.display().to_string(), source };
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let stored = ChainSpec::from_json(&text)?;
+            let wanted = GenesisChoices { genesis_time_ms: stored.genesis_time_ms, ..choices.clone() };
+            let wanted = genesis::devnet_spec(&wanted)?;
+            match first_difference(&stored, &wanted) {
+                None => Ok(stored),
+                Some(field) => Err(NodeError::OtherNetwork { dir: root.display().to_string(), field }),
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let now = GenesisChoices { genesis_time_ms: clock.now_ms(), ..choices.clone() };
+            let spec = genesis::devnet_spec(&now)?;
+            // Written whole or not at all: a half-written spec would lock the folder.
+            let draft = path.with_extension("json.new");
+            fs::write(&draft, spec.to_json()).map_err(failed)?;
+            fs::rename(&draft, &path).map_err(failed)?;
+            Ok(spec)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn first_difference(stored: &ChainSpec, wanted: &ChainSpec) -> Option<&'static str> {
+    let differs = [
+        (stored.network != wanted.network, "--chain-id"),
+        (stored.verifiers_per_shard != wanted.verifiers_per_shard, "--verifiers"),
+        (stored.slot_ms != wanted.slot_ms, "--slot-ms"),
+        (stored.block_gas_limit != wanted.block_gas_limit, "--gas-limit"),
+        (stored.shards != wanted.shards, "--mnemonic"),
+        (stored.accounts != wanted.accounts, "--accounts or --balance"),
+        (stored != wanted, "the program's version"),
+    ];
+    differs.into_iter().find(|(differs, _)| *differs).map(|(_, field)| field)
+}

@@ -1,0 +1,164 @@
+//! The loop around the consensus core: inputs in, effects out, in order.
+//!
+//! A vote is on disk before it is on the wire: [`Effect::Persist`] appends to the signing log, and the log is
+//! fsynced before the next message leaves. When that fails the message is not sent; the core's retries bring
+//! it back. spec: PROTOCOL §4
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anfs_consensus::{Depth, Effect, Evidence, Input, ShardCore, ShardStatus};
+use anfs_primitives::{
+    Block, BlockHash, ConsensusMessage, Fault, Height, SeatIndex,
+};
+use parking_lot::RwLock;
+
+use crate::builder::{SlotInbox, SlotTask};
+use crate::context::SeatContext;
+use crate::error::NodeError;
+use crate::inbox::{Inbox, Received};
+use crate::transport::Transport;
+use crate::worker::{Work, WorkInbox};
+
+/// What reaches the engine.
+#[derive(Debug)]
+pub(crate) enum EngineEvent {
+    /// From another seat.
+    Message { from: SeatIndex, message: ConsensusMessage },
+    /// From the builder.
+    Built(Box<Block>),
+    /// From the worker.
+    Checked { block: BlockHash, depth: Depth, result: Result<(), Fault> },
+}
+
+/// The engine's mailbox.
+pub type EngineInbox = Inbox<EngineEvent>;
+
+/// Decided blocks sent in answer to one request.
+const SERVE_MAX: u64 = 64;
+/// Pause before a failed fsync of the signing log is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// See the module docs.
+pub(crate) struct Engine {
+    context: Arc<SeatContext>,
+    core: ShardCore,
+    transport: Arc<dyn Transport>,
+    worker: Arc<WorkInbox>,
+    builder: Option<Arc<SlotInbox>>,
+    status: Arc<RwLock<ShardStatus>>,
+    wake_at_ms: Option<u64>,
+    unsynced: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        context: Arc<SeatContext>,
+        core: ShardCore,
+        transport: Arc<dyn Transport>,
+        worker: Arc<WorkInbox>,
+        builder: Option<Arc<SlotInbox>>,
+        status: Arc<RwLock<ShardStatus>>,
+    ) -> Self {
+        Self { context, core, transport, worker, builder, status, wake_at_ms: None, unsynced: false }
+    }
+
+    /// Steps the core until the inbox is closed.
+    pub(crate) fn run(mut self, inbox: &EngineInbox) -> Result<(), NodeError> {
+        self.step(Input::Start)?;
+        loop {
+            let now_ms = self.context.clock.now_ms();
+            let timeout = self.wake_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
+            let input = match inbox.receive(timeout) {
+                Received::Event(EngineEvent::Message { from, message }) => Input::Message { from, message },
+                Received::Event(EngineEvent::Built(block)) => Input::Built(block),
+                Received::Event(EngineEvent::Checked { block, depth, result }) => {
+                    Input::Checked { block, depth, result }
+                }
+                Received::TimedOut => {
+                    self.wake_at_ms = None;
+                    Input::Tick
+                }
+                Received::Closed => return Ok(()),
+            };
+            self.step(input)?;
+            self.context.metrics.network_dropped(inbox.dropped());
+        }
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), NodeError> {
+        let mut effects = Vec::new();
+        self.core.step(self.context.clock.now_ms(), input, &mut effects)?;
+        for effect in effects {
+            self.carry_out(effect)?;
+        }
+        self.sync_log()?;
+        *self.status.write() = self.core.status();
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), NodeError> {
+        match effect {
+            Effect::StartSlot { height, slot, view, parent } => {
+                if let Some(builder) = &self.builder {
+                    builder.push(SlotTask { height, slot, view, parent });
+                }
+            }
+            Effect::Entries { height, slot, view, parent, first_entry, entries } => {
+                // Ahead-of-time execution is a favour to ourselves: a busy worker skips it.
+                self.worker.offer(Work::Entries { height, slot, view, parent, first_entry, entries });
+            }
+            Effect::Check { block, depth, slices } => self.worker.push(Work::Check { block, depth, slices }),
+            Effect::Decided { block, certificate } => {
+                self.worker.push(Work::Decided { block, certificate });
+            }
+            Effect::Persist(record) => {
+                self.context.store.append_votes(&[anfs_primitives::encode(&record)])?;
+                self.unsynced = true;
+            }
+            Effect::Send { to, message } => {
+                self.sync_log()?;
+                self.transport.send(self.context.seat, to, message);
+            }
+            Effect::Broadcast(message) => {
+                self.sync_log()?;
+                self.transport.broadcast(self.context.seat, message);
+            }
+            Effect::ServeBlocks { to, from } => self.serve(to, from)?,
+            Effect::Evidence(evidence) => self.report(&evidence),
+            Effect::WakeAt(at_ms) => {
+                self.wake_at_ms = Some(self.wake_at_ms.map_or(at_ms, |at| at.min(at_ms)));
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_log(&mut self) -> Result<(), NodeError> {
+        while self.unsynced {
+            match self.context.store.sync_votes() {
+                Ok(()) => self.unsynced = false,
+                Err(error) => {
+                    tracing::error!(seat = %self.context.seat, %error, "cannot write the signing log; trying again");
+                    self.context.health.set_trouble(Some(error.to_string()));
+                    if self.context.health.wait_unless_stopping(RETRY) {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn serve(&self, to: SeatIndex, from: Height) -> Result<(), NodeError> {
+        for height in from.0..from.0.saturating_add(SERVE_MAX) {
+            let Some(certified) = self.context.chain.certified_block(Height(height))? else { break };
+            self.transport.send(self.context.seat, to, ConsensusMessage::Block(Box::new(certified)));
+        }
+        Ok(())
+    }
+
+    fn report(&self, evidence: &Evidence) {
+        tracing::warn!(seat = %self.context.seat, ?evidence, "evidence of a fault");
+        self.context.metrics.evidence();
+    }
+}

@@ -1,0 +1,68 @@
+//! What can go wrong in a node, and what to do about it.
+
+use anfs_consensus::ConsensusError;
+use anfs_execution::ExecutionError;
+use anfs_primitives::{Height, SpecError};
+use anfs_state::StateError;
+use anfs_store::StoreError;
+
+/// A local fault: the node cannot start or go on. Faults of peers never surface here.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The phrase is not BIP-39.
+    #[error("the mnemonic is not a valid BIP-39 phrase: {0}; give 12 or 24 English words with --mnemonic")]
+    Mnemonic(String),
+    /// The chain spec is not usable.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// State could not be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A block could not be executed for a local reason.
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+    /// The consensus core refused to go on.
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
+    /// A decided block does not execute to its own header on this machine.
+    #[error(
+        "block {height} was decided, but executes differently here ({detail}); the machine or its disk is \
+         faulty, or this binary is of another version: check both, then start again with an empty data folder"
+    )]
+    Diverged {
+        /// Height of the block.
+        height: Height,
+        /// What differs.
+        detail: String,
+    },
+    /// The data folder belongs to other settings.
+    #[error("{dir} holds a network with other settings ({field}); use the same flags, another --data-dir, or --reset to start anew")]
+    OtherNetwork {
+        /// The folder.
+        dir: String,
+        /// The first setting that differs.
+        field: &'static str,
+    },
+    /// A file of the data folder cannot be used.
+    #[error("{path}: {source}; check that the folder exists and may be written")]
+    File {
+        /// Its path.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --port or --host")]
+    Listen {
+        /// Address asked for.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}; raise the process limit (ulimit -u)")]
+    Thread(std::io::Error),
+}

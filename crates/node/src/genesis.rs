@@ -1,0 +1,150 @@
+//! The chain spec of a development network, made from a mnemonic and a few choices.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
+use anfs_crypto::bls;
+use anfs_primitives::spec::{EvmFork, ShardSpec};
+use anfs_primitives::{ChainSpec, GenesisAccount, NetworkId, SeatIndex, ValidatorSpec};
+
+use crate::error::NodeError;
+
+/// The phrase that development tools share; its keys are public knowledge.
+pub const DEFAULT_MNEMONIC: &str = "test test test test test test test test test test test junk";
+/// Chain id of a development network unless another is asked for.
+pub const DEFAULT_CHAIN_ID: u64 = 31337;
+/// One AFS in wei.
+pub const AFS: u128 = 1_000_000_000_000_000_000;
+
+/// What may be chosen of a development network's chain spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenesisChoices {
+    /// Chain id.
+    pub chain_id: u64,
+    /// Verifiers of the shard: 1, 4, 7 or 10.
+    pub verifiers: u16,
+    /// Slot length in milliseconds.
+    pub slot_ms: u64,
+    /// BIP-39 phrase of the funded accounts.
+    pub mnemonic: String,
+    /// Funded accounts.
+    pub accounts: u32,
+    /// Balance of each, in AFS.
+    pub balance: u64,
+    /// Gas that a block may use.
+    pub block_gas_limit: u64,
+    /// Unix time of slot 0, in milliseconds.
+    pub genesis_time_ms: u64,
+}
+
+/// The wallets of the funded accounts.
+///
+/// # Errors
+/// When the phrase is not a valid BIP-39 phrase.
+pub fn wallets(mnemonic: &str, count: u32) -> Result<Vec<PrivateKeySigner>, NodeError> {
+    (0..count)
+        .map(|index| {
+            MnemonicBuilder::try_from_phrase_nth(mnemonic, index)
+                .map_err(|error| NodeError::Mnemonic(error.to_string()))
+        })
+        .collect()
+}
+
+/// The consensus key of a development seat, derived from the phrase so that nothing secret is stored.
+#[must_use]
+pub fn seat_key(mnemonic: &str, seat: SeatIndex) -> bls::SecretKey {
+    let seed = keccak256([b"anfs/devnet-seat/", &seat.0.to_be_bytes()[..], mnemonic.as_bytes()].concat());
+    bls::SecretKey::from_seed(&seed.0)
+}
+
+/// The chain spec of a development network.
+///
+/// # Errors
+/// When the phrase or a parameter is out of range.
+pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
+    let balance = U256::from(choices.balance) * U256::from(AFS);
+    let funded = wallets(&choices.mnemonic, choices.accounts)?;
+    let mut accounts: BTreeMap<Address, GenesisAccount> = funded
+        .iter()
+        .map(|wallet| (wallet.address(), GenesisAccount { balance, ..GenesisAccount::default() }))
+        .collect();
+    accounts.extend(anfs_execution::system::genesis_accounts());
+    let seat = |index: u16| validator(&choices.mnemonic, SeatIndex(index));
+    // 64 ticks a slot keep 32 stretches in one verifier's share; the clock itself stays far below one
+    // core's 30 MH/s, so that an idle development network leaves the machine alone.
+    let ticks_per_slot = 64;
+    let faults = choices.verifiers.saturating_sub(1) / 3;
+    let spec = ChainSpec {
+        name: "anfs-devnet".into(),
+        network: NetworkId(choices.chain_id),
+        genesis_time_ms: choices.genesis_time_ms,
+        evm_fork: EvmFork::Osaka,
+        slot_ms: choices.slot_ms,
+        hashes_per_slot: ticks_per_slot * 256,
+        ticks_per_slot,
+        block_gas_limit: choices.block_gas_limit,
+        initial_base_fee: 1_000_000_000,
+        base_fee_change_denominator: (8 * 12_000 / choices.slot_ms.max(1)).clamp(8, 10_000),
+        base_fee_min: 7,
+        verifiers_per_shard: choices.verifiers,
+        slice_redundancy: faults + 1,
+        pipeline_depth: 4,
+        fast_timeout_ms: (choices.slot_ms * 4).max(1_000),
+        max_supply: U256::from(1_000_000_000_u64) * U256::from(AFS),
+        shards: vec![ShardSpec { generator: seat(0), verifiers: (1..=choices.verifiers).map(seat).collect() }],
+        accounts,
+    };
+    spec.validate()?;
+    Ok(spec)
+}
+
+fn validator(mnemonic: &str, seat: SeatIndex) -> ValidatorSpec {
+    let key = seat_key(mnemonic, seat);
+    let digest: B256 = keccak256(key.public_key().to_bytes());
+    ValidatorSpec {
+        public_key: key.public_key().to_bytes(),
+        proof_of_possession: key.prove_possession(),
+        beneficiary: Address::from_word(digest),
+        stake: U256::from(AFS) * U256::from(1_000_u64 + u64::from(seat.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choices() -> GenesisChoices {
+        GenesisChoices {
+            chain_id: DEFAULT_CHAIN_ID,
+            verifiers: 4,
+            slot_ms: 250,
+            mnemonic: DEFAULT_MNEMONIC.into(),
+            accounts: 10,
+            balance: 10_000,
+            block_gas_limit: 200_000_000,
+            genesis_time_ms: 0,
+        }
+    }
+
+    #[test]
+    fn the_usual_phrase_gives_the_usual_accounts() {
+        let spec = devnet_spec(&choices()).unwrap();
+        let first = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266".parse::<Address>().unwrap();
+        assert_eq!(spec.accounts[&first].balance, U256::from(10_000) * U256::from(AFS));
+    }
+
+    #[test]
+    fn choices_out_of_range_are_refused() {
+        let refused = |change: fn(&mut GenesisChoices)| {
+            let mut bad = choices();
+            change(&mut bad);
+            assert!(devnet_spec(&bad).is_err());
+        };
+        refused(|c| c.mnemonic = "not a phrase".into());
+        refused(|c| c.verifiers = 3);
+        refused(|c| c.slot_ms = 1);
+        refused(|c| c.balance = u64::MAX);
+        refused(|c| c.chain_id = 0);
+    }
+}

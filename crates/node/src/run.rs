@@ -1,0 +1,234 @@
+//! One block being executed, entry by entry: shared by the builder, which adds transactions, and the
+//! worker, which follows somebody else's entries.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bloom};
+use anfs_execution::{Ancestors, BlockEnv, BlockExecutor, ExecutionError};
+use anfs_poh::Link;
+use anfs_primitives::vote::ExecutionField;
+use anfs_primitives::{
+    BlockHash, ChainSpec, Entry, Fault, Height, Receipt, RecoveredTransaction, SealedHeader, ShardHeader, Slot,
+};
+use anfs_state::WorldState;
+
+use crate::chain::{ChainView, prevrandao};
+use crate::error::NodeError;
+
+/// A block that was executed on this node: the ground for its children.
+#[derive(Debug)]
+pub(crate) struct ExecutedBlock {
+    pub(crate) header: SealedHeader,
+    pub(crate) state: WorldState,
+    pub(crate) transactions: Arc<[RecoveredTransaction]>,
+    pub(crate) receipts: Arc<[Receipt]>,
+}
+
+/// Hashes of ancestors: the undecided ones by value, the decided ones from the chain.
+#[derive(Debug)]
+struct Lineage {
+    undecided: Vec<(Height, BlockHash)>,
+    chain: Arc<ChainView>,
+}
+
+impl Ancestors for Lineage {
+    fn hash(&self, number: u64) -> Option<B256> {
+        let height = Height(number);
+        let undecided = self.undecided.iter().find(|(at, _)| *at == height).map(|(_, hash)| *hash);
+        undecided.or_else(|| self.chain.hash_at(height))
+    }
+}
+
+/// Where a block stands: what its execution needs beside its entries.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) slot: Slot,
+    pub(crate) beneficiary: Address,
+    /// Undecided ancestors, the parent first.
+    pub(crate) undecided: Vec<(Height, BlockHash)>,
+}
+
+/// The environment of the child of `parent` at a place.
+pub(crate) fn child_env(
+    spec: &ChainSpec,
+    chain: &Arc<ChainView>,
+    parent: &ShardHeader,
+    place: &Place,
+) -> BlockEnv {
+    let height = parent.height.next();
+    // The child's own fields that PREVRANDAO depends on are known before it is complete.
+    let seed = ShardHeader { poh_start: parent.poh_end, height, ..parent.clone() };
+    BlockEnv {
+        chain_id: spec.network.0,
+        fork: spec.evm_fork,
+        number: height.0,
+        timestamp: spec.slot_timestamp(place.slot),
+        beneficiary: place.beneficiary,
+        gas_limit: spec.block_gas_limit,
+        base_fee: spec.next_base_fee(parent.base_fee, parent.gas_used),
+        prevrandao: prevrandao(&seed),
+        ancestors: Arc::new(Lineage { undecided: place.undecided.clone(), chain: chain.clone() }),
+    }
+}
+
+/// A block in execution.
+pub(crate) struct BlockRun {
+    parent: Arc<ExecutedBlock>,
+    executor: BlockExecutor,
+    base_fee: u64,
+    transactions: Vec<RecoveredTransaction>,
+    links: Vec<Link>,
+    /// Transactions before each entry, and after the last.
+    offsets: Vec<usize>,
+}
+
+/// What execution gave, to be compared with a header or written into one.
+#[derive(Debug)]
+pub(crate) struct RunOutcome {
+    pub(crate) state: WorldState,
+    pub(crate) transactions: Arc<[RecoveredTransaction]>,
+    pub(crate) receipts: Arc<[Receipt]>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) offsets: Vec<usize>,
+    pub(crate) base_fee: u64,
+    pub(crate) gas_used: u64,
+    pub(crate) logs_bloom: Bloom,
+    pub(crate) state_root: B256,
+    pub(crate) transactions_root: B256,
+    pub(crate) receipts_root: B256,
+}
+
+impl BlockRun {
+    pub(crate) fn start(
+        spec: &ChainSpec,
+        chain: &Arc<ChainView>,
+        parent: Arc<ExecutedBlock>,
+        place: &Place,
+    ) -> Result<Self, NodeError> {
+        let env = child_env(spec, chain, &parent.header, place);
+        let base_fee = env.base_fee;
+        let executor = BlockExecutor::new(env, parent.state.clone())?;
+        Ok(Self { parent, executor, base_fee, transactions: Vec::new(), links: Vec::new(), offsets: vec![0] })
+    }
+
+    pub(crate) fn parent(&self) -> &Arc<ExecutedBlock> {
+        &self.parent
+    }
+
+    pub(crate) fn gas_used(&self) -> u64 {
+        self.executor.gas_used()
+    }
+
+    pub(crate) fn base_fee(&self) -> u64 {
+        self.base_fee
+    }
+
+    pub(crate) fn transactions(&self) -> &[RecoveredTransaction] {
+        &self.transactions
+    }
+
+    pub(crate) fn entry_count(&self) -> usize {
+        self.links.len()
+    }
+
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Executes one transaction; on an error that is the transaction's, nothing has changed.
+    pub(crate) fn execute(&mut self, tx: RecoveredTransaction) -> Result<(), ExecutionError> {
+        self.executor.execute(&tx)?;
+        self.transactions.push(tx);
+        Ok(())
+    }
+
+    /// Closes an entry over the transactions executed since the last one.
+    pub(crate) fn close_entry(&mut self, link: Link) {
+        self.links.push(link);
+        self.offsets.push(self.transactions.len());
+    }
+
+    /// The transactions executed since the last closed entry.
+    pub(crate) fn open_transactions(&self) -> &[RecoveredTransaction] {
+        let start = self.offsets.last().copied().unwrap_or(0);
+        &self.transactions[start..]
+    }
+
+    /// Follows an entry of somebody else's block, taking its claimed senders.
+    pub(crate) fn follow(&mut self, entry: &Entry) -> Result<(), FollowError> {
+        for tx in &entry.transactions {
+            let transaction = u32::try_from(self.transactions.len()).unwrap_or(u32::MAX);
+            let decoded = tx.decode_claimed().map_err(|_| Fault::Signature { transaction })?;
+            match self.execute(decoded) {
+                Ok(()) => {}
+                Err(ExecutionError::Invalid(_)) => return Err(Fault::Transaction { transaction }.into()),
+                Err(local) => return Err(FollowError::Local(local.into())),
+            }
+        }
+        let hashes: Vec<B256> = self.open_transactions().iter().map(|tx| *tx.hash()).collect();
+        let mixin = (!hashes.is_empty()).then(|| anfs_poh::mixin(&hashes));
+        self.close_entry(Link { num_hashes: entry.num_hashes, hash: entry.hash, mixin });
+        Ok(())
+    }
+
+    /// Computes the post-state and every root.
+    pub(crate) fn finish(self) -> Result<RunOutcome, NodeError> {
+        let outcome = self.executor.finish()?;
+        let state = self.parent.state.apply(&outcome.changes)?;
+        let encoded: Vec<&[u8]> = self.transactions.iter().map(|tx| tx.encoded().as_ref()).collect();
+        let receipts: Vec<Vec<u8>> = outcome.receipts.iter().map(Receipt::encoded_2718).collect();
+        Ok(RunOutcome {
+            state_root: state.root(),
+            transactions_root: anfs_state::ordered_root(&encoded),
+            receipts_root: anfs_state::ordered_root(&receipts),
+            state,
+            transactions: self.transactions.into(),
+            receipts: outcome.receipts.into(),
+            links: self.links,
+            offsets: self.offsets,
+            base_fee: self.base_fee,
+            gas_used: outcome.gas_used,
+            logs_bloom: outcome.logs_bloom,
+        })
+    }
+}
+
+/// Why an entry cannot be followed.
+#[derive(Debug)]
+pub(crate) enum FollowError {
+    /// The block is invalid.
+    Fault(Fault),
+    /// This node cannot tell.
+    Local(NodeError),
+}
+
+impl From<Fault> for FollowError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl RunOutcome {
+    /// The first field of a header that execution does not reproduce.
+    pub(crate) fn disagreement(&self, header: &ShardHeader) -> Option<ExecutionField> {
+        let no_messages = header.outbox_root.is_zero()
+            && header.lanes.is_empty()
+            && header.inbox_cursors.is_empty()
+            && header.value_in.is_zero()
+            && header.value_out.is_zero();
+        let checks = [
+            (self.base_fee == header.base_fee, ExecutionField::BaseFee),
+            (self.gas_used == header.gas_used, ExecutionField::GasUsed),
+            (self.logs_bloom == header.logs_bloom, ExecutionField::LogsBloom),
+            (self.transactions_root == header.transactions_root, ExecutionField::TransactionsRoot),
+            (self.receipts_root == header.receipts_root, ExecutionField::ReceiptsRoot),
+            (self.state_root == header.state_root, ExecutionField::StateRoot),
+            (no_messages, ExecutionField::Messages),
+        ];
+        checks.into_iter().find(|(agrees, _)| !agrees).map(|(_, field)| field)
+    }
+
+    pub(crate) fn into_executed(self, header: SealedHeader) -> ExecutedBlock {
+        ExecutedBlock { header, state: self.state, transactions: self.transactions, receipts: self.receipts }
+    }
+}

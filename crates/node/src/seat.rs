@@ -1,0 +1,332 @@
+//! One seat of a shard: its folder, its cores and its threads.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anfs_consensus::{Anchor, BlsVoteCrypto, ShardConfig, ShardCore, ShardStatus};
+use anfs_crypto::bls;
+use anfs_mempool::{Pool, PoolLimits};
+use alloy_primitives::{B256, keccak256};
+use anfs_primitives::{CertificateKind, ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
+use anfs_state::{EMPTY_ROOT, WorldState};
+use anfs_store::{Recovered, Store, StoreOptions};
+use parking_lot::RwLock;
+
+use crate::builder::{Builder, SlotInbox};
+use crate::chain::{ChainLimits, ChainView, chain_block};
+use crate::clock::Clock;
+use crate::committer::{CommitInbox, Committer, Flush, FlushInbox, run_flusher};
+use crate::context::{ExecutedBlocks, Health, SeatContext, SharedPool};
+use crate::engine::{Engine, EngineInbox};
+use crate::error::NodeError;
+use crate::inbox::Inbox;
+use crate::metrics::SeatMetrics;
+use crate::run::{BlockRun, ExecutedBlock, FollowError};
+use crate::transport::{InProcessHub, Transport};
+use crate::worker::{WorkInbox, Worker};
+
+/// What a seat is made of.
+#[derive(Debug)]
+pub struct SeatConfig {
+    /// Which seat.
+    pub seat: SeatIndex,
+    /// Of which shard.
+    pub domain: DomainId,
+    /// The chain spec.
+    pub spec: Arc<ChainSpec>,
+    /// Its consensus key.
+    pub key: bls::SecretKey,
+    /// Unpredictable bytes that weight the signatures of a batch.
+    pub entropy: [u8; 32],
+    /// Its folder.
+    pub dir: PathBuf,
+    /// How much of the chain it holds in memory.
+    pub limits: ChainLimits,
+    /// Limits of its transaction pool.
+    pub pool: PoolLimits,
+    /// Its clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Messages of other seats that may wait for the engine; more are dropped.
+const NETWORK_QUEUE: usize = 4096;
+/// Answers of this seat's own threads that may wait for the engine: far above the work handed out.
+const LOCAL_QUEUE: usize = 4096;
+/// Blocks whose check or commit may wait for the worker; then the engine waits.
+const WORK_QUEUE: usize = 256;
+/// Batches of entries that may wait to be executed ahead; more are skipped.
+const AHEAD_QUEUE: usize = 1024;
+/// Decided blocks that may wait for the disk; then the worker waits.
+const COMMIT_QUEUE: usize = 64;
+
+/// A running seat.
+#[derive(Debug)]
+pub struct Seat {
+    context: Arc<SeatContext>,
+    status: Arc<RwLock<ShardStatus>>,
+    inboxes: Inboxes,
+    threads: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+#[derive(Debug)]
+struct Inboxes {
+    engine: Arc<EngineInbox>,
+    work: Arc<WorkInbox>,
+    slots: Arc<SlotInbox>,
+    commits: Arc<CommitInbox>,
+    flushes: Arc<FlushInbox>,
+}
+
+impl Seat {
+    /// Opens the seat's folder, brings its state up to its last decided block, and starts its threads.
+    ///
+    /// # Errors
+    /// When the folder cannot be used or its blocks do not execute to their headers.
+    pub fn start(config: SeatConfig, hub: &Arc<InProcessHub>) -> Result<Self, NodeError> {
+        let genesis_state = WorldState::genesis(config.spec.accounts.iter())?;
+        let genesis =
+            config.spec.genesis_header(config.domain, genesis_state.root(), EMPTY_ROOT).seal();
+        let options = StoreOptions::new(&config.dir, config.spec.network, genesis.hash());
+        let (store, recovered) = Store::open(options)?;
+        let (context, flushed) = prepare(&config, Arc::new(store), &genesis, genesis_state, &recovered)?;
+        let core = make_core(&config, &context, recovered.votes)?;
+        let inboxes = Inboxes {
+            engine: Arc::new(Inbox::new(LOCAL_QUEUE, NETWORK_QUEUE)),
+            work: Arc::new(Inbox::new(WORK_QUEUE, AHEAD_QUEUE)),
+            slots: Arc::new(Inbox::new(64, 1)),
+            commits: Arc::new(Inbox::new(COMMIT_QUEUE, 1)),
+            flushes: Arc::new(Inbox::new(1, 1)),
+        };
+        hub.attach(config.seat, inboxes.engine.clone());
+        let status = Arc::new(RwLock::new(core.status()));
+        let mut seat = Self { context, status, inboxes, threads: Vec::new() };
+        seat.spawn(core, hub, flushed)?;
+        Ok(seat)
+    }
+
+    fn spawn(
+        &mut self,
+        core: ShardCore,
+        hub: &Arc<InProcessHub>,
+        flushed: (Height, WorldState),
+    ) -> Result<(), NodeError> {
+        let Inboxes { engine, work, slots, commits, flushes } = &self.inboxes;
+        let (engine, work, slots) = (engine.clone(), work.clone(), slots.clone());
+        let (commits, flushes) = (commits.clone(), flushes.clone());
+        let transport: Arc<dyn Transport> = hub.clone();
+        let context = self.context.clone();
+
+        let (flush_context, inbox) = (context.clone(), flushes.clone());
+        self.thread("flusher", flushes.clone(), move || {
+            run_flusher(&flush_context, &inbox, flushed.1);
+            Ok(())
+        })?;
+        let committer = Committer::new(context.clone(), flushes, flushed.0);
+        let inbox = commits.clone();
+        self.thread("committer", commits.clone(), move || committer.run(&inbox))?;
+        let worker = Worker::new(context.clone(), engine.clone(), commits);
+        let inbox = work.clone();
+        self.thread("worker", work.clone(), move || worker.run(&inbox))?;
+        let generates = context.seat == SeatIndex::GENERATOR;
+        if generates {
+            let builder = Builder::new(context.clone(), engine.clone(), transport.clone());
+            let inbox = slots.clone();
+            self.thread("builder", slots.clone(), move || builder.run(&inbox))?;
+        }
+        let builder = generates.then_some(slots);
+        let engine_loop = Engine::new(context, core, transport, work, builder, self.status.clone());
+        let inbox = engine.clone();
+        self.thread("engine", engine, move || engine_loop.run(&inbox))
+    }
+
+    /// Starts a thread that owns an inbox. When it ends, for whatever reason, the inbox is closed, so that
+    /// nobody waits for it; when it fails, the whole node stops.
+    fn thread<T: Send + 'static>(
+        &mut self,
+        name: &'static str,
+        inbox: Arc<Inbox<T>>,
+        body: impl FnOnce() -> Result<(), NodeError> + Send + 'static,
+    ) -> Result<(), NodeError> {
+        let context = self.context.clone();
+        let handle = std::thread::Builder::new()
+            .name(format!("{name}-{}", context.seat))
+            .spawn(move || {
+                let _close = CloseOnDrop(inbox);
+                if let Err(error) = body()
+                    && !context.health.stopping()
+                {
+                    tracing::error!(seat = %context.seat, thread = name, %error, "the node stops");
+                    context.health.fail(error.to_string());
+                }
+            })
+            .map_err(NodeError::Thread)?;
+        self.threads.push((name, handle));
+        Ok(())
+    }
+
+    /// The decided chain of this seat.
+    #[must_use]
+    pub fn chain(&self) -> &Arc<ChainView> {
+        &self.context.chain
+    }
+
+    /// What the consensus core says of itself.
+    #[must_use]
+    pub fn status(&self) -> ShardStatus {
+        self.status.read().clone()
+    }
+
+    /// Whether the seat can do its work.
+    #[must_use]
+    pub fn health(&self) -> &Arc<Health> {
+        &self.context.health
+    }
+
+    /// Counters of the seat.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<SeatMetrics> {
+        &self.context.metrics
+    }
+
+    pub(crate) fn context(&self) -> &Arc<SeatContext> {
+        &self.context
+    }
+
+    pub(crate) fn status_cell(&self) -> &Arc<RwLock<ShardStatus>> {
+        &self.status
+    }
+
+    /// Stops the threads, front to back, and writes the state so that the next start is quick.
+    pub fn stop(mut self) {
+        self.context.health.stop();
+        let head = self.context.chain.head_state();
+        self.close_and_join("builder", &self.inboxes.slots.clone());
+        self.close_and_join("engine", &self.inboxes.engine.clone());
+        self.close_and_join("worker", &self.inboxes.work.clone());
+        self.close_and_join("committer", &self.inboxes.commits.clone());
+        let head = if self.context.chain.head().header.hash() == head.0.header.hash() {
+            head
+        } else {
+            self.context.chain.head_state()
+        };
+        self.inboxes.flushes.push(Flush { height: head.0.header.height, state: head.1 });
+        self.close_and_join("flusher", &self.inboxes.flushes.clone());
+    }
+
+    fn close_and_join<T>(&mut self, name: &str, inbox: &Inbox<T>) {
+        inbox.close();
+        if let Some(at) = self.threads.iter().position(|(thread, _)| *thread == name) {
+            let (_, handle) = self.threads.swap_remove(at);
+            if handle.join().is_err() {
+                tracing::error!(seat = %self.context.seat, thread = name, "a thread panicked");
+            }
+        }
+    }
+}
+
+struct CloseOnDrop<T>(Arc<Inbox<T>>);
+
+impl<T> Drop for CloseOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Brings state and chain up to the last decided block on disk.
+fn prepare(
+    config: &SeatConfig,
+    store: Arc<Store>,
+    genesis: &SealedHeader,
+    genesis_state: WorldState,
+    recovered: &Recovered,
+) -> Result<(Arc<SeatContext>, (Height, WorldState)), NodeError> {
+    let spec = &config.spec;
+    let chain = ChainView::new(spec.clone(), store.clone(), genesis.clone(), genesis_state, config.limits);
+    let mut flushed = (Height::ZERO, WorldState::empty());
+    if let Some((height, root)) = recovered.flushed {
+        let state = WorldState::open(root, store.state_reader())?;
+        let block = chain.read_block(height)?.ok_or_else(|| NodeError::Diverged {
+            height,
+            detail: "its state is on disk but the block is not".into(),
+        })?;
+        chain.restart_at(block, state.clone());
+        flushed = (height, state);
+    }
+    let pool = Pool::new(config.pool.clone(), chain.head().header.base_fee);
+    let context = Arc::new(SeatContext {
+        seat: config.seat,
+        domain: config.domain,
+        spec: spec.clone(),
+        clock: config.clock.clone(),
+        store,
+        chain: Arc::new(chain),
+        executed: ExecutedBlocks::default(),
+        pool: Arc::new(SharedPool::new(pool)),
+        metrics: Arc::new(SeatMetrics::new(config.seat)),
+        health: Arc::default(),
+    });
+    replay(&context)?;
+    Ok((context, flushed))
+}
+
+/// Executes again the decided blocks whose state was not flushed.
+fn replay(context: &Arc<SeatContext>) -> Result<(), NodeError> {
+    let (head, state) = context.chain.head_state();
+    let mut parent = Arc::new(ExecutedBlock {
+        header: head.header.clone(),
+        state,
+        transactions: head.transactions.clone(),
+        receipts: head.receipts.clone(),
+    });
+    let mut height = head.header.height.next();
+    while let Some(record) = context.store.block_by_height(height)? {
+        let (block, certificate) = (record.certified.block, record.certified.certificate);
+        let diverged = |detail: String| NodeError::Diverged { height, detail };
+        let (slot, beneficiary) = (block.header.slot, block.header.beneficiary);
+        let place = context.executed.place(&parent, height, slot, beneficiary);
+        let mut run = BlockRun::start(&context.spec, &context.chain, parent, &place)?;
+        for entry in &block.body.entries {
+            run.follow(entry).map_err(|error| match error {
+                FollowError::Fault(fault) => diverged(fault.to_string()),
+                FollowError::Local(error) => error,
+            })?;
+        }
+        let outcome = run.finish()?;
+        if let Some(field) = outcome.disagreement(&block.header) {
+            return Err(diverged(format!("{field:?}")));
+        }
+        let executed = outcome.into_executed(block.header.clone());
+        let visible = chain_block(
+            &context.spec,
+            block.header,
+            Some(certificate),
+            executed.transactions.clone(),
+            executed.receipts.clone(),
+        );
+        context.chain.publish(Arc::new(visible), executed.state.clone());
+        parent = Arc::new(executed);
+        height = height.next();
+    }
+    context.executed.insert(parent);
+    Ok(())
+}
+
+fn make_core(
+    config: &SeatConfig,
+    context: &SeatContext,
+    votes: Vec<Vec<u8>>,
+) -> Result<ShardCore, NodeError> {
+    let seed = epoch_seed(&config.spec, Epoch::ZERO);
+    let shard_config = ShardConfig::new(&config.spec, config.domain, Epoch::ZERO, seed);
+    let crypto = BlsVoteCrypto::new(&config.spec, config.domain, Some(config.key.clone()), config.entropy)?;
+    let head = context.chain.head();
+    let fast = head.certificate.as_ref().is_none_or(|cert| cert.kind == CertificateKind::Fast);
+    let anchor = Anchor::new(head.header.hash(), &head.header, fast);
+    Ok(ShardCore::new(shard_config, Some(config.seat), Arc::new(crypto), anchor, votes)?)
+}
+
+/// Public randomness of an epoch. There is one epoch until seats are elected; its seed is the spec's own hash.
+pub(crate) fn epoch_seed(spec: &ChainSpec, epoch: Epoch) -> B256 {
+    keccak256([b"anfs/epoch-seed/v1", &spec.hash()[..], &epoch.0.to_be_bytes()].concat())
+}

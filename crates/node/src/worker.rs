@@ -1,0 +1,344 @@
+//! A verifier's hands: executes the sequence as it arrives, checks slices, and answers the consensus core.
+//!
+//! Execution runs ahead of the header: when the proposal closes the slot, most of its transactions have
+//! been executed already. The *slices* (hash clock and signatures) cannot be checked before the header is
+//! known, since which slices are ours follows from its hash. spec: PROTOCOL §4 R1
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use anfs_consensus::Depth;
+use anfs_poh::LinkCost;
+use anfs_primitives::vote::ExecutionField;
+use anfs_primitives::{
+    Block, BlockHash, Certificate, Entry, Fault, Height, SignedTransaction, SignerSet, Slot, View,
+};
+use rayon::prelude::*;
+
+use crate::committer::{Commit, CommitInbox};
+use crate::context::SeatContext;
+use crate::engine::{EngineEvent, EngineInbox};
+use crate::error::NodeError;
+use crate::inbox::{Inbox, Received};
+use crate::run::{BlockRun, ExecutedBlock, FollowError, RunOutcome};
+
+/// What the engine asks of the worker.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Entries of a block in the making.
+    Entries { height: Height, slot: Slot, view: View, parent: BlockHash, first_entry: u32, entries: Vec<Entry> },
+    /// A complete block to be checked.
+    Check { block: Arc<Block>, depth: Depth, slices: SignerSet },
+    /// A decided block to be committed.
+    Decided { block: Arc<Block>, certificate: Certificate },
+}
+
+pub(crate) type WorkInbox = Inbox<Work>;
+
+/// Entries ahead of their header are dropped beyond this many blocks: the check executes them then.
+const STREAMS_MAX: usize = 16;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct StreamKey {
+    height: Height,
+    view: View,
+    parent: BlockHash,
+}
+
+/// A block in the making, executed so far.
+struct Stream {
+    slot: Slot,
+    run: BlockRun,
+    fault: Option<Fault>,
+}
+
+/// A block whose execution is over; slices may still be asked for.
+enum Checked {
+    Good { outcome: Slices, done: SignerSet },
+    Bad(Fault),
+}
+
+/// What checking the slices of an executed block needs.
+struct Slices {
+    executed: Arc<ExecutedBlock>,
+    links: Vec<anfs_poh::Link>,
+    offsets: Vec<usize>,
+}
+
+/// See the module docs.
+pub(crate) struct Worker {
+    context: Arc<SeatContext>,
+    engine: Arc<EngineInbox>,
+    committer: Arc<CommitInbox>,
+    streams: BTreeMap<StreamKey, Stream>,
+    checked: HashMap<BlockHash, Checked>,
+    /// Checks whose parent was not executed here yet, by that parent.
+    waiting: HashMap<BlockHash, Vec<Work>>,
+    decided: Height,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        context: Arc<SeatContext>,
+        engine: Arc<EngineInbox>,
+        committer: Arc<CommitInbox>,
+    ) -> Self {
+        let decided = context.chain.head().header.height;
+        Self {
+            context,
+            engine,
+            committer,
+            streams: BTreeMap::new(),
+            checked: HashMap::new(),
+            waiting: HashMap::new(),
+            decided,
+        }
+    }
+
+    /// Works until the inbox is closed.
+    pub(crate) fn run(mut self, inbox: &WorkInbox) -> Result<(), NodeError> {
+        loop {
+            match inbox.receive(None) {
+                Received::Event(work) => self.handle(work)?,
+                Received::TimedOut => {}
+                Received::Closed => return Ok(()),
+            }
+        }
+    }
+
+    fn handle(&mut self, work: Work) -> Result<(), NodeError> {
+        match work {
+            Work::Entries { height, slot, view, parent, first_entry, entries } => {
+                self.follow(StreamKey { height, view, parent }, slot, first_entry as usize, &entries)
+            }
+            Work::Check { block, depth, slices } => self.check(block, depth, slices),
+            Work::Decided { block, certificate } => self.decide(block, certificate),
+        }
+    }
+
+    /// Executes entries ahead of their header. Entries that cannot be followed now are executed by the check.
+    fn follow(
+        &mut self,
+        key: StreamKey,
+        slot: Slot,
+        first_entry: usize,
+        entries: &[Entry],
+    ) -> Result<(), NodeError> {
+        if key.height <= self.decided {
+            return Ok(());
+        }
+        if !self.streams.contains_key(&key) {
+            if first_entry != 0 || self.streams.len() >= STREAMS_MAX {
+                return Ok(());
+            }
+            let Some(parent) = self.context.executed.get(&key.parent) else { return Ok(()) };
+            let run = self.start_run(parent, slot)?;
+            self.streams.insert(key, Stream { slot, run, fault: None });
+        }
+        let Some(stream) = self.streams.get_mut(&key) else { return Ok(()) };
+        if stream.slot != slot || stream.run.entry_count() != first_entry {
+            self.streams.remove(&key);
+            return Ok(());
+        }
+        stream.follow(entries)
+    }
+
+    fn start_run(&self, parent: Arc<ExecutedBlock>, slot: Slot) -> Result<BlockRun, NodeError> {
+        let context = &self.context;
+        let beneficiary = generator_beneficiary(context);
+        let place = context.executed.place(&parent, self.decided, slot, beneficiary);
+        BlockRun::start(&context.spec, &context.chain, parent, &place)
+    }
+
+    fn check(&mut self, block: Arc<Block>, depth: Depth, slices: SignerSet) -> Result<(), NodeError> {
+        let hash = block.header.hash();
+        if block.height() <= self.decided {
+            return Ok(());
+        }
+        if !self.checked.contains_key(&hash) {
+            let Some(parent) = self.context.executed.get(&block.header.parent) else {
+                let work = Work::Check { block: block.clone(), depth, slices };
+                self.waiting.entry(block.header.parent).or_default().push(work);
+                return Ok(());
+            };
+            let checked = self.execute(&block, parent)?;
+            self.checked.insert(hash, checked);
+        }
+        let result = match self.checked.get_mut(&hash) {
+            Some(Checked::Good { outcome, done }) => {
+                let metrics = &self.context.metrics;
+                check_slices(&block, outcome, slices, done, metrics)
+            }
+            Some(Checked::Bad(fault)) => Err(*fault),
+            None => return Ok(()),
+        };
+        if let Err(fault) = result {
+            self.checked.insert(hash, Checked::Bad(fault));
+        }
+        self.engine.push(EngineEvent::Checked { block: hash, depth, result });
+        self.retry_children(&hash)
+    }
+
+    fn retry_children(&mut self, parent: &BlockHash) -> Result<(), NodeError> {
+        for work in self.waiting.remove(parent).unwrap_or_default() {
+            self.handle(work)?;
+        }
+        Ok(())
+    }
+
+    /// Executes what the stream has not executed yet and compares everything with the header.
+    fn execute(&mut self, block: &Block, parent: Arc<ExecutedBlock>) -> Result<Checked, NodeError> {
+        let header = &block.header;
+        let key = StreamKey { height: header.height, view: header.view, parent: header.parent };
+        let ahead = self.streams.remove(&key).filter(|stream| stream.matches(block));
+        let mut stream = match ahead {
+            Some(stream) => stream,
+            None => {
+                let run = self.start_run(parent, header.slot)?;
+                Stream { slot: header.slot, run, fault: None }
+            }
+        };
+        let executed = stream.run.entry_count();
+        stream.follow(&block.body.entries[executed..])?;
+        if let Some(fault) = stream.fault {
+            return Ok(Checked::Bad(fault));
+        }
+        let outcome = stream.run.finish()?;
+        Ok(match self.compare(block, &outcome) {
+            Err(fault) => Checked::Bad(fault),
+            Ok(()) => self.keep(block, outcome),
+        })
+    }
+
+    fn keep(&self, block: &Block, mut outcome: RunOutcome) -> Checked {
+        let links = std::mem::take(&mut outcome.links);
+        let offsets = std::mem::take(&mut outcome.offsets);
+        let executed = Arc::new(outcome.into_executed(block.header.clone()));
+        self.context.executed.insert(executed.clone());
+        Checked::Good { outcome: Slices { executed, links, offsets }, done: SignerSet::EMPTY }
+    }
+
+    fn compare(&self, block: &Block, outcome: &RunOutcome) -> Result<(), Fault> {
+        let (spec, header) = (&self.context.spec, &block.header);
+        if anfs_poh::entries_root(&block.body.entries) != header.entries_root {
+            return Err(Fault::Execution(ExecutionField::EntriesRoot));
+        }
+        let costs: Vec<LinkCost> = block.body.entries.iter().map(LinkCost::from).collect();
+        anfs_poh::check_shape(
+            header.poh_start,
+            header.poh_end,
+            spec.hashes_per_slot,
+            spec.ticks_per_slot,
+            &costs,
+            &header.boundaries,
+            usize::from(spec.verifiers_per_shard),
+        )?;
+        outcome.disagreement(header).map_or(Ok(()), |field| Err(Fault::Execution(field)))
+    }
+
+    /// Hands a decided block to the committer, executing it first when it was never checked here.
+    fn decide(&mut self, block: Arc<Block>, certificate: Certificate) -> Result<(), NodeError> {
+        let (hash, height) = (block.header.hash(), block.height());
+        let executed = match self.context.executed.get(&hash) {
+            Some(executed) => executed,
+            None => self.execute_decided(&block)?,
+        };
+        self.decided = height;
+        self.streams.retain(|key, _| key.height > height);
+        self.checked.retain(|_, checked| match checked {
+            Checked::Good { outcome, .. } => outcome.executed.header.height > height,
+            Checked::Bad(_) => false,
+        });
+        self.waiting.retain(|_, works| {
+            works.retain(|work| matches!(work, Work::Check { block, .. } if block.height() > height));
+            !works.is_empty()
+        });
+        self.committer.push(Commit { block, certificate, executed });
+        self.retry_children(&hash)
+    }
+
+    fn execute_decided(&mut self, block: &Block) -> Result<Arc<ExecutedBlock>, NodeError> {
+        let height = block.height();
+        let diverged = |detail: String| NodeError::Diverged { height, detail };
+        let parent = self
+            .context
+            .executed
+            .get(&block.header.parent)
+            .ok_or_else(|| diverged("its parent was never executed".into()))?;
+        match self.execute(block, parent)? {
+            Checked::Good { outcome, .. } => Ok(outcome.executed),
+            Checked::Bad(fault) => Err(diverged(fault.to_string())),
+        }
+    }
+}
+
+impl Stream {
+    fn follow(&mut self, entries: &[Entry]) -> Result<(), NodeError> {
+        for entry in entries {
+            if self.fault.is_some() {
+                break;
+            }
+            match self.run.follow(entry) {
+                Ok(()) => {}
+                Err(FollowError::Fault(fault)) => self.fault = Some(fault),
+                Err(FollowError::Local(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what was executed is a prefix of the block.
+    fn matches(&self, block: &Block) -> bool {
+        let entries = &block.body.entries;
+        let links = self.run.links();
+        let prefix = links.len() <= entries.len() && links.iter().zip(entries).all(|(link, entry)| {
+            // The clock's hash binds the entry's transaction hashes; claimed senders are compared below.
+            link.hash == entry.hash && link.num_hashes == entry.num_hashes
+        });
+        let senders = block.body.transactions().zip(self.run.transactions());
+        self.slot == block.header.slot
+            && self.fault.is_none()
+            && prefix
+            && senders.into_iter().all(|(claimed, executed)| {
+                claimed.sender == executed.sender() && claimed.encoded == *executed.encoded()
+            })
+    }
+}
+
+/// Checks those of `wanted` that are not `done`: the hash clock of each, and every signature in it.
+fn check_slices(
+    block: &Block,
+    checked: &Slices,
+    wanted: SignerSet,
+    done: &mut SignerSet,
+    metrics: &crate::metrics::SeatMetrics,
+) -> Result<(), Fault> {
+    for slice in wanted.iter().filter(|slice| !done.contains(*slice)).collect::<Vec<_>>() {
+        let Some([left, right]) = block.header.boundaries.get(slice..slice + 2) else {
+            return Err(Fault::Shape);
+        };
+        let (first, end) = (left.entry as usize, right.entry as usize);
+        let links = &checked.links[first..end];
+        anfs_poh::check_links(left.hash, links).map_err(|bad| Fault::Clock {
+            entry: u32::try_from(first + bad).unwrap_or(u32::MAX),
+        })?;
+        let range = checked.offsets[first]..checked.offsets[end];
+        let forged = checked.executed.transactions[range.clone()].par_iter().position_first(|tx| {
+            let recovered = SignedTransaction::clone(tx.signed()).recover();
+            recovered.map_or(true, |recovered| recovered.sender() != tx.sender())
+        });
+        if let Some(at) = forged {
+            let transaction = u32::try_from(range.start + at).unwrap_or(u32::MAX);
+            return Err(Fault::Signature { transaction });
+        }
+        metrics.slice_checked(links.iter().map(|link| link.num_hashes).sum(), range.len());
+        done.insert(slice);
+    }
+    Ok(())
+}
+
+/// The account that earns the tips of the generator's blocks.
+pub(crate) fn generator_beneficiary(context: &SeatContext) -> alloy_primitives::Address {
+    let shard = context.domain.0.saturating_sub(1) as usize;
+    context.spec.shards[shard].generator.beneficiary
+}
