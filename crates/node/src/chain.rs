@@ -27,7 +27,8 @@ pub(crate) fn chain_block(
     let body: usize = transactions.iter().map(|tx| tx.encoded().len()).sum();
     let size = (body + anfs_primitives::encode(header.header()).len()) as u64;
     let timestamp = spec.slot_timestamp(header.slot);
-    RpcBlock { header, timestamp, size, transactions, receipts, certificate }
+    let prev_randao = prevrandao(header.header());
+    RpcBlock { header, timestamp, prev_randao, size, transactions, receipts, certificate }
 }
 
 /// How much of the chain is held in memory.
@@ -164,7 +165,7 @@ impl ChainView {
         self.read_block(height)
     }
 
-    fn read_block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, NodeError> {
+    pub(crate) fn read_block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, NodeError> {
         let Some(record) = self.store.block_by_height(height)? else { return Ok(None) };
         let certified = record.certified;
         let transactions = certified.block.body.transactions().map(|tx| {
@@ -211,7 +212,7 @@ impl ChainView {
     #[must_use]
     pub fn state(&self, height: Height) -> Option<WorldState> {
         let recent = self.recent.read();
-        let first = recent.blocks.front()?.0.height();
+        let first = recent.blocks.front()?.0.header.height;
         let index = usize::try_from(height.0.checked_sub(first.0)?).ok()?;
         recent.blocks.get(index)?.1.clone()
     }

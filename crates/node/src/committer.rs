@@ -156,8 +156,10 @@ impl Committer {
                 Err(error) => tracing::error!(%error, %sender, "cannot read an account for the pool"),
             }
         }
-        let included = block.transactions.iter().map(|tx| *tx.hash());
-        pool.on_block(included, accounts, next_base_fee, context.clock.now_ms());
+        let dropped = pool.on_block(accounts, next_base_fee, context.clock.now_ms());
+        if !dropped.is_empty() {
+            tracing::debug!(count = dropped.len(), "transactions left the pool unpaid or too old");
+        }
     }
 }
 

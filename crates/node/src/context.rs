@@ -42,6 +42,10 @@ impl ExecutedBlocks {
         self.0.lock().get(hash).cloned()
     }
 
+    pub(crate) fn remove(&self, hash: &BlockHash) {
+        self.0.lock().remove(hash);
+    }
+
     /// Forgets everything below a height.
     pub(crate) fn prune_below(&self, height: Height) {
         self.0.lock().retain(|_, block| block.header.height >= height);

@@ -88,11 +88,16 @@ impl Devnet {
         seats.reverse();
         let unlocked = Arc::new(UnlockedAccounts::new(wallets.clone()));
         let backend = SeatBackend::of(&seats[0], metrics, Some(unlocked));
-        let listen = config.rpc.listen;
-        let server = RpcServer::start(config.rpc, backend).await.map_err(|source| NodeError::Listen {
-            address: listen.to_string(),
-            source,
-        })?;
+        let server = match RpcServer::start(config.rpc, backend).await {
+            Ok(server) => server,
+            Err(error) => {
+                let stopping = tokio::task::spawn_blocking(move || seats.into_iter().for_each(Seat::stop));
+                if stopping.await.is_err() {
+                    tracing::error!("a seat panicked while stopping");
+                }
+                return Err(error.into());
+            }
+        };
         Ok(Self { seats, server, spec, wallets, folder })
     }
 

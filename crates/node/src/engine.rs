@@ -32,7 +32,7 @@ pub(crate) enum EngineEvent {
 }
 
 /// The engine's mailbox.
-pub type EngineInbox = Inbox<EngineEvent>;
+pub(crate) type EngineInbox = Inbox<EngineEvent>;
 
 /// Decided blocks sent in answer to one request.
 const SERVE_MAX: u64 = 64;
@@ -113,7 +113,7 @@ impl Engine {
                 self.worker.push(Work::Decided { block, certificate });
             }
             Effect::Persist(record) => {
-                self.context.store.append_votes(&[anfs_primitives::encode(&record)])?;
+                self.context.store.append_votes(&[record.to_bytes()])?;
                 self.unsynced = true;
             }
             Effect::Send { to, message } => {
@@ -126,9 +126,12 @@ impl Engine {
             }
             Effect::ServeBlocks { to, from } => self.serve(to, from)?,
             Effect::Evidence(evidence) => self.report(&evidence),
-            Effect::WakeAt(at_ms) => {
-                self.wake_at_ms = Some(self.wake_at_ms.map_or(at_ms, |at| at.min(at_ms)));
+            Effect::Drop(unneeded) => self.worker.push(Work::Drop(unneeded)),
+            Effect::Penalise { seat, offence } => {
+                tracing::warn!(seat = %self.context.seat, peer = %seat, %offence, "a peer broke the protocol");
+                self.context.metrics.offence();
             }
+            Effect::WakeAt(at_ms) => self.wake_at_ms = Some(at_ms),
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use anfs_consensus::ConsensusError;
 use anfs_execution::ExecutionError;
 use anfs_primitives::{Height, SpecError};
+use anfs_rpc::RpcServerError;
 use anfs_state::StateError;
 use anfs_store::StoreError;
 
@@ -18,6 +19,9 @@ pub enum NodeError {
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The signing log holds something else than signatures.
+    #[error("the signing log cannot be read: {0}; do not delete it: restore it from a copy, or start the seat on a new key")]
+    SigningLog(String),
     /// State could not be read.
     #[error(transparent)]
     State(#[from] StateError),
@@ -54,14 +58,9 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with --port or --host")]
-    Listen {
-        /// Address asked for.
-        address: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// The RPC server cannot start.
+    #[error(transparent)]
+    Rpc(#[from] RpcServerError),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the process limit (ulimit -u)")]
     Thread(std::io::Error),

@@ -17,6 +17,7 @@ pub struct SeatMetrics {
     slice_signatures: Counter,
     network_dropped: Gauge,
     evidence: Counter,
+    offences: Counter,
     totals: std::sync::Arc<Totals>,
 }
 
@@ -47,7 +48,8 @@ impl SeatMetrics {
             slice_hashes: counter!("anfs_slice_hashes_checked_total", "seat" => label.clone()),
             slice_signatures: counter!("anfs_slice_signatures_checked_total", "seat" => label.clone()),
             network_dropped: gauge!("anfs_network_dropped_messages", "seat" => label.clone()),
-            evidence: counter!("anfs_consensus_evidence_total", "seat" => label),
+            evidence: counter!("anfs_consensus_evidence_total", "seat" => label.clone()),
+            offences: counter!("anfs_peer_offences_total", "seat" => label),
             totals: std::sync::Arc::default(),
         }
     }
@@ -84,6 +86,10 @@ impl SeatMetrics {
     pub(crate) fn network_dropped(&self, messages: u64) {
         #[expect(clippy::cast_precision_loss, reason = "gauges are floats; an exact count is not needed")]
         self.network_dropped.set(messages as f64);
+    }
+
+    pub(crate) fn offence(&self) {
+        self.offences.increment(1);
     }
 
     pub(crate) fn evidence(&self) {

@@ -32,7 +32,7 @@ struct Lineage {
 }
 
 impl Ancestors for Lineage {
-    fn hash(&self, number: u64) -> Option<B256> {
+    fn block_hash(&self, number: u64) -> Option<B256> {
         let height = Height(number);
         let undecided = self.undecided.iter().find(|(at, _)| *at == height).map(|(_, hash)| *hash);
         undecided.or_else(|| self.chain.hash_at(height))
@@ -68,6 +68,21 @@ pub(crate) fn child_env(
         base_fee: spec.next_base_fee(parent.base_fee, parent.gas_used),
         prevrandao: prevrandao(&seed),
         ancestors: Arc::new(Lineage { undecided: place.undecided.clone(), chain: chain.clone() }),
+    }
+}
+
+/// The environment that a decided block was executed in.
+pub(crate) fn block_env(spec: &ChainSpec, chain: &Arc<ChainView>, header: &ShardHeader) -> BlockEnv {
+    BlockEnv {
+        chain_id: spec.network.0,
+        fork: spec.evm_fork,
+        number: header.height.0,
+        timestamp: spec.slot_timestamp(header.slot),
+        beneficiary: header.beneficiary,
+        gas_limit: header.gas_limit,
+        base_fee: header.base_fee,
+        prevrandao: prevrandao(header),
+        ancestors: Arc::new(Lineage { undecided: Vec::new(), chain: chain.clone() }),
     }
 }
 
@@ -175,7 +190,7 @@ impl BlockRun {
     pub(crate) fn finish(self) -> Result<RunOutcome, NodeError> {
         let outcome = self.executor.finish()?;
         let state = self.parent.state.apply(&outcome.changes)?;
-        let encoded: Vec<&[u8]> = self.transactions.iter().map(|tx| tx.encoded().as_ref()).collect();
+        let encoded: Vec<Vec<u8>> = self.transactions.iter().map(|tx| tx.encoded().to_vec()).collect();
         let receipts: Vec<Vec<u8>> = outcome.receipts.iter().map(Receipt::encoded_2718).collect();
         Ok(RunOutcome {
             state_root: state.root(),

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use anfs_consensus::{Anchor, BlsVoteCrypto, ShardConfig, ShardCore, ShardStatus};
+use anfs_consensus::{Anchor, BlsCrypto, ConsensusError, LogRecord, ShardConfig, ShardCore, ShardStatus};
 use anfs_crypto::bls;
 use anfs_mempool::{Pool, PoolLimits};
 use alloy_primitives::{B256, keccak256};
 use anfs_primitives::{CertificateKind, ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
 use anfs_state::{EMPTY_ROOT, WorldState};
-use anfs_store::{Recovered, Store, StoreOptions};
+use anfs_store::{Store, StoreOptions, Tail};
 use parking_lot::RwLock;
 
 use crate::builder::{Builder, SlotInbox};
@@ -89,7 +89,7 @@ impl Seat {
             config.spec.genesis_header(config.domain, genesis_state.root(), EMPTY_ROOT).seal();
         let options = StoreOptions::new(&config.dir, config.spec.network, genesis.hash());
         let (store, recovered) = Store::open(options)?;
-        let (context, flushed) = prepare(&config, Arc::new(store), &genesis, genesis_state, &recovered)?;
+        let (context, flushed) = prepare(&config, Arc::new(store), &genesis, genesis_state, recovered.flushed, recovered.tail)?;
         let core = make_core(&config, &context, recovered.votes)?;
         let inboxes = Inboxes {
             engine: Arc::new(Inbox::new(LOCAL_QUEUE, NETWORK_QUEUE)),
@@ -125,9 +125,11 @@ impl Seat {
         let committer = Committer::new(context.clone(), flushes, flushed.0);
         let inbox = commits.clone();
         self.thread("committer", commits.clone(), move || committer.run(&inbox))?;
-        let worker = Worker::new(context.clone(), engine.clone(), commits);
-        let inbox = work.clone();
-        self.thread("worker", work.clone(), move || worker.run(&inbox))?;
+        let (worker_context, worker_engine, inbox) = (context.clone(), engine.clone(), work.clone());
+        // The worker is made on its own thread: an execution in progress never leaves the thread it began on.
+        self.thread("worker", work.clone(), move || {
+            Worker::new(worker_context, worker_engine, commits).run(&inbox)
+        })?;
         let generates = context.seat == SeatIndex::GENERATOR;
         if generates {
             let builder = Builder::new(context.clone(), engine.clone(), transport.clone());
@@ -239,12 +241,13 @@ fn prepare(
     store: Arc<Store>,
     genesis: &SealedHeader,
     genesis_state: WorldState,
-    recovered: &Recovered,
+    on_disk: Option<(Height, B256)>,
+    tail: Tail,
 ) -> Result<(Arc<SeatContext>, (Height, WorldState)), NodeError> {
     let spec = &config.spec;
     let chain = ChainView::new(spec.clone(), store.clone(), genesis.clone(), genesis_state, config.limits);
     let mut flushed = (Height::ZERO, WorldState::empty());
-    if let Some((height, root)) = recovered.flushed {
+    if let Some((height, root)) = on_disk {
         let state = WorldState::open(root, store.state_reader())?;
         let block = chain.read_block(height)?.ok_or_else(|| NodeError::Diverged {
             height,
@@ -266,12 +269,12 @@ fn prepare(
         metrics: Arc::new(SeatMetrics::new(config.seat)),
         health: Arc::default(),
     });
-    replay(&context)?;
+    replay(&context, tail)?;
     Ok((context, flushed))
 }
 
 /// Executes again the decided blocks whose state was not flushed.
-fn replay(context: &Arc<SeatContext>) -> Result<(), NodeError> {
+fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
     let (head, state) = context.chain.head_state();
     let mut parent = Arc::new(ExecutedBlock {
         header: head.header.clone(),
@@ -279,8 +282,9 @@ fn replay(context: &Arc<SeatContext>) -> Result<(), NodeError> {
         transactions: head.transactions.clone(),
         receipts: head.receipts.clone(),
     });
-    let mut height = head.header.height.next();
-    while let Some(record) = context.store.block_by_height(height)? {
+    for record in tail {
+        let record = record?;
+        let height = record.certified.block.height();
         let (block, certificate) = (record.certified.block, record.certified.certificate);
         let diverged = |detail: String| NodeError::Diverged { height, detail };
         let (slot, beneficiary) = (block.header.slot, block.header.beneficiary);
@@ -306,7 +310,6 @@ fn replay(context: &Arc<SeatContext>) -> Result<(), NodeError> {
         );
         context.chain.publish(Arc::new(visible), executed.state.clone());
         parent = Arc::new(executed);
-        height = height.next();
     }
     context.executed.insert(parent);
     Ok(())
@@ -319,7 +322,14 @@ fn make_core(
 ) -> Result<ShardCore, NodeError> {
     let seed = epoch_seed(&config.spec, Epoch::ZERO);
     let shard_config = ShardConfig::new(&config.spec, config.domain, Epoch::ZERO, seed);
-    let crypto = BlsVoteCrypto::new(&config.spec, config.domain, Some(config.key.clone()), config.entropy)?;
+    let shard = &config.spec.shards[config.domain.0.saturating_sub(1) as usize];
+    let own = Some((config.seat, config.key.clone()));
+    let crypto = BlsCrypto::from_spec(own, shard, config.entropy).map_err(ConsensusError::from)?;
+    let votes = votes
+        .iter()
+        .map(|record| LogRecord::from_bytes(record))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| NodeError::SigningLog(error.to_string()))?;
     let head = context.chain.head();
     let fast = head.certificate.as_ref().is_none_or(|cert| cert.kind == CertificateKind::Fast);
     let anchor = Anchor::new(head.header.hash(), &head.header, fast);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use anfs_consensus::Depth;
+use anfs_consensus::{Depth, Unneeded};
 use anfs_poh::LinkCost;
 use anfs_primitives::vote::ExecutionField;
 use anfs_primitives::{
@@ -31,6 +31,8 @@ pub(crate) enum Work {
     Check { block: Arc<Block>, depth: Depth, slices: SignerSet },
     /// A decided block to be committed.
     Decided { block: Arc<Block>, certificate: Certificate },
+    /// Something that no longer needs to be kept.
+    Drop(Unneeded),
 }
 
 pub(crate) type WorkInbox = Inbox<Work>;
@@ -113,6 +115,15 @@ impl Worker {
             }
             Work::Check { block, depth, slices } => self.check(block, depth, slices),
             Work::Decided { block, certificate } => self.decide(block, certificate),
+            Work::Drop(Unneeded::Stream { height, view, parent }) => {
+                self.streams.remove(&StreamKey { height, view, parent });
+                Ok(())
+            }
+            Work::Drop(Unneeded::Block(hash)) => {
+                self.checked.remove(&hash);
+                self.context.executed.remove(&hash);
+                Ok(())
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::codec::BoundedVec;
-use crate::ids::{BlockHash, DomainId, Height, NetworkId, SeatIndex, View};
+use crate::ids::{BlockHash, DomainId, Height, NetworkId, SeatIndex, Slot, View};
 use crate::transaction::{RecoveredTransaction, TransactionError};
 
 /// Transactions that one entry may record; an SG splits larger batches.
@@ -79,6 +79,8 @@ pub struct Fragment {
     pub domain: DomainId,
     /// Height of the block.
     pub height: Height,
+    /// Slot of the block: execution ahead of the header needs its timestamp.
+    pub slot: Slot,
     /// View of the block.
     pub view: View,
     /// Hash of the parent block.

@@ -6,7 +6,7 @@
 //! signatures are checked by `anfs-crypto`, sequences by `anfs-poh`, blocks by `anfs-consensus`.
 //!
 //! Every encoding is [borsh](https://borsh.io) with strict ordering, bounded before anything is allocated
-//! ([`codec`]), and pinned: `tests/pinned.rs` holds a hash of each type's encoding, so a change of the wire
+//! ([`codec`]), and pinned: `tests/it/pinned.rs` holds a hash of each type's encoding, so a change of the wire
 //! format cannot pass unseen.
 //!
 //! spec: PROTOCOL §1–4

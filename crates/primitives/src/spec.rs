@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::BoundedVec;
-use crate::header::{Boundary, RootReference, ShardHeader, VERIFIERS_MAX};
+use crate::header::{Boundary, DOMAINS_MAX, RootReference, ShardHeader, VERIFIERS_MAX};
 use crate::ids::{DomainId, Epoch, Height, NetworkId, SeatIndex, Slot, View};
 use crate::{BlsPublicKey, BlsSignature};
 
@@ -183,6 +183,12 @@ impl ChainSpec {
             if ok { Ok(()) } else { Err(SpecError::Range { field, value, rule }) }
         };
         let n = self.verifiers_per_shard;
+        range(
+            "verifiers_per_shard",
+            n.into(),
+            n >= 1 && usize::from(n) <= VERIFIERS_MAX && (n - 1).is_multiple_of(3),
+            "3f + 1 and at most 64: 1, 4, 7, 10, …",
+        )?;
         range("network", self.network.0, self.network.0 > 0, "at least 1")?;
         range("slot_ms", self.slot_ms, (10..=60_000).contains(&self.slot_ms), "between 10 and 60000")?;
         range(
@@ -218,12 +224,6 @@ impl ChainSpec {
             "at most initial_base_fee",
         )?;
         range(
-            "verifiers_per_shard",
-            n.into(),
-            n >= 1 && usize::from(n) <= VERIFIERS_MAX && (n - 1).is_multiple_of(3),
-            "3f + 1 and at most 64: 1, 4, 7, 10, …",
-        )?;
-        range(
             "slice_redundancy",
             self.slice_redundancy.into(),
             (self.faults_tolerated() + 1..=n).contains(&self.slice_redundancy),
@@ -241,7 +241,12 @@ impl ChainSpec {
             (self.slot_ms..=600_000).contains(&self.fast_timeout_ms),
             "between slot_ms and 600000",
         )?;
-        range("shards", self.shards.len() as u64, !self.shards.is_empty(), "at least 1")?;
+        range(
+            "shards",
+            self.shards.len() as u64,
+            (1..DOMAINS_MAX).contains(&self.shards.len()),
+            "at least 1 and at most 4095",
+        )?;
         self.validate_seats()?;
         let genesis =
             self.genesis_supply().ok_or(SpecError::Supply { genesis: U256::MAX, max: self.max_supply })?;

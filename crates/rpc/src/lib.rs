@@ -1,1 +1,44 @@
-//! Ethereum JSON-RPC over HTTP and WebSocket, behind backend traits.
+//! Ethereum JSON-RPC over HTTP and WebSocket, with health and metrics, on one port.
+//!
+//! The crate holds the protocol towards clients: shapes, errors, limits, filters, subscriptions. It knows
+//! nothing of consensus, execution or disks: those stand behind the traits of [`backend`], which the node
+//! implements. Only decided blocks are visible, so `safe` and `finalized` are `latest`, and there are no
+//! reorganisations.
+//!
+//! ```text
+//!  POST / ──┐                                   ┌─ quick: on the task ──────────┐
+//!           ├─► dispatch ─► methods (one table) ┼─ heavy: blocking pool, bounded ┼─► backend traits
+//!  WS   / ──┘                                   └─ subscriptions: bounded queues ┘
+//!  GET /healthz /readyz /metrics
+//! ```
+//!
+//! Everything that a client can make large has a limit in [`RpcConfig`]: connections, headers' and bodies'
+//! time, bytes, nesting, batch length, answers, calls at once, waiting heavy calls, filters, subscriptions,
+//! queued notifications.
+//!
+//! spec: PROTOCOL §0 (what is visible), §2–4 (`anfs_*`)
+
+mod api;
+pub mod backend;
+pub mod config;
+mod dispatch;
+pub mod error;
+mod http;
+pub mod methods;
+mod params;
+mod revert;
+pub mod server;
+mod shapes;
+mod subscriptions;
+mod wire;
+mod ws;
+
+pub use backend::{
+    AccountView, At, Backend, BackendError, CallRequest, ChainReader, Clock, Events, Executor,
+    MonotonicClock, NodeStatus, PoolContent, PoolStatus, Probe, RpcBlock, RpcHeader, SequenceProof,
+    ShardInfo, Signer, StateReader, TxPool,
+};
+pub use config::{ConfigError, RpcConfig};
+pub use error::RpcError;
+pub use methods::{METHODS, Method, REFUSED_NAMESPACES};
+pub use server::{RpcServer, RpcServerError};

@@ -97,7 +97,7 @@ impl StateReader for SeatBackend {
                 .storage
                 .into_iter()
                 .map(|slot| EIP1186StorageProof {
-                    key: slot.key.into(),
+                    key: slot.slot.into(),
                     value: slot.value,
                     proof: slot.proof,
                 })

@@ -20,14 +20,11 @@ impl TxPool for SeatBackend {
         let account = state.account(&tx.sender()).map_err(NodeError::from)?.unwrap_or_default();
         let account = AccountView { nonce: account.nonce, balance: account.balance };
         let now_ms = self.context.clock.now_ms();
-        let added = self.context.pool.pool.lock().add(tx.clone(), account, now_ms);
+        let added = self.context.pool.pool.lock().add(tx, account, now_ms);
         let added = added.map_err(|error| rejected(&error))?;
-        if added.is_executable() {
+        if !added.pending.is_empty() {
             self.context.pool.ring();
-            if self.pending.receiver_count() > 0 {
-                // A subscriber that left between the two lines is fine.
-                let _ = self.pending.send(tx);
-            }
+            self.announce(&added.pending);
         }
         Ok(hash)
     }
@@ -55,7 +52,10 @@ impl TxPool for SeatBackend {
 
     fn content_from(&self, sender: &Address) -> PoolContent {
         let content = self.context.pool.pool.lock().content_from(sender);
-        PoolContent { pending: content.pending, queued: content.queued }
+        content.map_or_else(PoolContent::default, |content| PoolContent {
+            pending: content.pending,
+            queued: content.queued,
+        })
     }
 
     fn status(&self) -> PoolStatus {
@@ -65,5 +65,19 @@ impl TxPool for SeatBackend {
 
     fn min_tip(&self) -> u128 {
         self.context.pool.pool.lock().limits().tip_min
+    }
+}
+
+impl SeatBackend {
+    /// Tells subscribers which transactions can run now.
+    fn announce(&self, hashes: &[B256]) {
+        if self.pending.receiver_count() == 0 {
+            return;
+        }
+        let pool = self.context.pool.pool.lock();
+        for tx in hashes.iter().filter_map(|hash| pool.get(hash)) {
+            // A subscriber that has just left is fine.
+            let _ = self.pending.send(tx.clone());
+        }
     }
 }

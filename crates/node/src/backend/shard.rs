@@ -53,7 +53,7 @@ impl ShardInfo for SeatBackend {
         let Some(place) = place else { return Ok(None) };
         let encoded: Vec<Vec<u8>> = entries.iter().map(encode).collect();
         let leaves: Vec<B256> = encoded.iter().map(|entry| B256::new(Sha256::digest(entry).into())).collect();
-        let proof = merkle::prove(&leaves, place);
+        let Some(proof) = merkle::prove(&leaves, place) else { return Ok(None) };
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(Some(SequenceProof {
             block_hash: certified.block.header.hash(),

@@ -1,0 +1,209 @@
+//! Starts the program, talks to it, and makes sure that nothing outlives a test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
+use serde_json::{Value, json};
+
+/// A devnet in a process of its own; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Devnet {
+    child: Child,
+    pub(crate) description: Value,
+    pub(crate) rpc: Rpc,
+}
+
+/// The program.
+pub(crate) fn anfs() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anfs"));
+    command.env_remove("ANFS_LOG").env_remove("ANFS_DATA_DIR").env_remove("ANFS_PORT").stdin(Stdio::null());
+    command
+}
+
+impl Devnet {
+    /// Starts a devnet on a port of its own and waits until it serves.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child = anfs()
+            .args(["devnet", "--json", "--port", "0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program was built with this test");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("standard output is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("standard output can be read");
+        if line.is_empty() {
+            let mut words = String::new();
+            let mut stderr = child.stderr.take().expect("standard error is piped");
+            stderr.read_to_string(&mut words).expect("standard error can be read");
+            panic!("the devnet did not start: {words}");
+        }
+        let description: Value = serde_json::from_str(&line).expect("--json prints one JSON line");
+        let url = description["rpc_url"].as_str().expect("the line names the URL").to_owned();
+        Self { child, rpc: Rpc::new(url), description }
+    }
+
+    /// A devnet that keeps its folder.
+    pub(crate) fn in_folder(dir: &Path, args: &[&str]) -> Self {
+        let dir = dir.to_str().expect("temporary folders have plain names");
+        Self::start(&[&["--data-dir", dir], args].concat())
+    }
+
+    /// The wallet of an account.
+    pub(crate) fn wallet(&self, index: usize) -> PrivateKeySigner {
+        let key = self.description["accounts"][index]["private_key"].as_str().expect("the line has the keys");
+        key.parse().expect("a key is 32 bytes of hex")
+    }
+
+    /// Kills it as a power cut would, as far as a process can tell.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it is running");
+        self.child.wait().expect("it was started here");
+    }
+
+    /// Asks it to stop, as Ctrl-C does, and waits for its end.
+    pub(crate) fn interrupt(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status().expect("kill is part of every Unix");
+        assert!(sent.success());
+        self.child.wait().expect("it was started here")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A JSON-RPC client.
+#[derive(Debug, Clone)]
+pub(crate) struct Rpc {
+    agent: ureq::Agent,
+    pub(crate) url: String,
+}
+
+impl Rpc {
+    pub(crate) fn new(url: String) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(30)))
+            .http_status_as_error(false)
+            .build();
+        Self { agent: config.into(), url }
+    }
+
+    /// Posts a body; the HTTP status and the answer's bytes, or `None` when the server is gone.
+    pub(crate) fn post(&self, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let request = self.agent.post(&self.url).header("content-type", "application/json");
+        let mut response = request.send(body).ok()?;
+        let bytes = response.body_mut().with_config().limit(1 << 30).read_to_vec().ok()?;
+        Some((response.status().as_u16(), bytes))
+    }
+
+    /// Calls a method; `None` when the server is gone, else the result or the error.
+    pub(crate) fn try_call(&self, method: &str, params: Value) -> Option<Result<Value, Value>> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let (_, bytes) = self.post(body.to_string().as_bytes())?;
+        let answer: Value = serde_json::from_slice(&bytes).ok()?;
+        Some(match answer.get("error") {
+            Some(error) => Err(error.clone()),
+            None => Ok(answer["result"].clone()),
+        })
+    }
+
+    /// Calls a method that must succeed.
+    pub(crate) fn call(&self, method: &str, params: Value) -> Value {
+        match self.try_call(method, params) {
+            Some(Ok(result)) => result,
+            Some(Err(error)) => panic!("{method}: {error}"),
+            None => panic!("{method}: the server is gone"),
+        }
+    }
+
+    /// Calls a method that must fail.
+    pub(crate) fn error(&self, method: &str, params: Value) -> Value {
+        match self.try_call(method, params) {
+            Some(Err(error)) => error,
+            Some(Ok(result)) => panic!("{method} should fail, but gives {result}"),
+            None => panic!("{method}: the server is gone"),
+        }
+    }
+
+    pub(crate) fn quantity(&self, method: &str, params: Value) -> u64 {
+        parse_quantity(&self.call(method, params))
+    }
+
+    /// Waits for a receipt by asking again and again; the number of asks is bounded.
+    pub(crate) fn receipt(&self, hash: &str) -> Value {
+        for _ in 0..20_000 {
+            let receipt = self.call("eth_getTransactionReceipt", json!([hash]));
+            if !receipt.is_null() {
+                return receipt;
+            }
+        }
+        panic!("no receipt for {hash}");
+    }
+}
+
+pub(crate) fn parse_quantity(value: &Value) -> u64 {
+    let text = value.as_str().expect("a quantity is a string");
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("a quantity is hex")
+}
+
+/// What a test transaction may differ in.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) chain_id: u64,
+    pub(crate) nonce: u64,
+    pub(crate) gas_limit: u64,
+    pub(crate) max_fee: u128,
+    pub(crate) tip: u128,
+    pub(crate) value: u128,
+    pub(crate) input: Bytes,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            chain_id: 31337,
+            nonce: 0,
+            gas_limit: 21_000,
+            max_fee: 10_000_000_000,
+            tip: 1_000_000_000,
+            value: 1,
+            input: Bytes::new(),
+        }
+    }
+}
+
+/// Signs a transfer; its hash and encoding.
+pub(crate) fn sign(wallet: &PrivateKeySigner, draft: &Draft) -> (B256, String) {
+    let tx = TxEip1559 {
+        chain_id: draft.chain_id,
+        nonce: draft.nonce,
+        gas_limit: draft.gas_limit,
+        max_fee_per_gas: draft.max_fee,
+        max_priority_fee_per_gas: draft.tip,
+        to: TxKind::Call(Address::repeat_byte(0x77)),
+        value: U256::from(draft.value),
+        access_list: alloy_eips::eip2930::AccessList::default(),
+        input: draft.input.clone(),
+    };
+    let signature = wallet.sign_hash_sync(&tx.signature_hash()).expect("a local key signs");
+    let envelope = TxEnvelope::from(tx.into_signed(signature));
+    (*envelope.tx_hash(), hex::encode_prefixed(envelope.encoded_2718()))
+}

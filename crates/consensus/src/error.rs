@@ -1,0 +1,55 @@
+//! The crate's one error type.
+
+use anfs_primitives::{BlockHash, Height, SeatIndex, View};
+
+use crate::crypto::CryptoError;
+
+/// Why a step could not be taken. All of these are local: what a peer does wrong becomes
+/// [`crate::shard::Effect::Penalise`] or [`crate::shard::Effect::Evidence`], never an error.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsensusError {
+    /// The configuration contradicts itself.
+    #[error("consensus configuration: {0}")]
+    Config(String),
+    /// The signer refused or failed; the step can be repeated once it works again.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// The builder returned a block that is not the one asked for: a bug in this node.
+    #[error(
+        "the block builder returned {field} for height {height} that differs from what was asked; \
+         stop this node and report it"
+    )]
+    WrongBlock {
+        /// Height asked for.
+        height: Height,
+        /// The header field that differs.
+        field: &'static str,
+    },
+    /// The log says that this seat has already signed something else. It refuses.
+    #[error(
+        "seat {seat} has signed another block at height {height} view {view}; nothing was signed. \
+         Is another process running with the same key?"
+    )]
+    Contradiction {
+        /// The seat of this node.
+        seat: SeatIndex,
+        /// Height of the refused signature.
+        height: Height,
+        /// View of the refused signature.
+        view: View,
+    },
+    /// Two deciding certificates for one height: more than f verifiers are faulty. Nothing this node does
+    /// can mend that.
+    #[error(
+        "height {height} is decided twice: here as {ours}, elsewhere as {theirs}; more than a third of the \
+         verifiers must be faulty. Stop this node and keep its data"
+    )]
+    Fork {
+        /// The height.
+        height: Height,
+        /// Decided here.
+        ours: BlockHash,
+        /// Shown by a valid certificate.
+        theirs: BlockHash,
+    },
+}

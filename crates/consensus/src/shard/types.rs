@@ -1,0 +1,340 @@
+//! What goes into the shard core and what comes out.
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use anfs_primitives::{
+    Block, BlockHash, Certificate, ChainSpec, ConsensusMessage, DomainId, Entry, Epoch, Fault, Height,
+    NetworkId, RootReference, SeatIndex, ShardHeader, SignerSet, Slot, View,
+};
+
+use crate::bft::LogRecord;
+use crate::error::ConsensusError;
+use crate::evidence::Evidence;
+
+/// What the group of one shard agrees on for one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardConfig {
+    /// Network id.
+    pub network: NetworkId,
+    /// Domain of the shard.
+    pub domain: DomainId,
+    /// Epoch of the seats.
+    pub epoch: Epoch,
+    /// Public randomness of the epoch: with the block hash it draws the slices (R1).
+    pub epoch_seed: B256,
+    /// n_v = 3f + 1.
+    pub verifiers: u16,
+    /// r: verifiers that check each slice on the fast path.
+    pub slice_redundancy: u16,
+    /// W: blocks that the SG may run ahead of certification (R8).
+    pub pipeline_depth: u16,
+    /// Gas limit that every header must carry.
+    pub block_gas_limit: u64,
+    /// Unix time of slot 0, in milliseconds.
+    pub genesis_time_ms: u64,
+    /// Length of a slot in milliseconds.
+    pub slot_ms: u64,
+    /// Δ_fast in milliseconds (R3).
+    pub fast_timeout_ms: u64,
+}
+
+impl ShardConfig {
+    /// The configuration of a shard in the given epoch.
+    #[must_use]
+    pub fn new(spec: &ChainSpec, domain: DomainId, epoch: Epoch, epoch_seed: B256) -> Self {
+        Self {
+            network: spec.network,
+            domain,
+            epoch,
+            epoch_seed,
+            verifiers: spec.verifiers_per_shard,
+            slice_redundancy: spec.slice_redundancy,
+            pipeline_depth: spec.pipeline_depth,
+            block_gas_limit: spec.block_gas_limit,
+            genesis_time_ms: spec.genesis_time_ms,
+            slot_ms: spec.slot_ms,
+            fast_timeout_ms: spec.fast_timeout_ms,
+        }
+    }
+
+    /// Unix time of a slot's start, in milliseconds.
+    #[must_use]
+    pub fn slot_start_ms(&self, slot: Slot) -> u64 {
+        self.genesis_time_ms.saturating_add(slot.0.saturating_mul(self.slot_ms))
+    }
+
+    /// The slot at a Unix time in milliseconds; slot 0 before genesis.
+    #[must_use]
+    pub fn slot_at(&self, unix_ms: u64) -> Slot {
+        Slot(unix_ms.saturating_sub(self.genesis_time_ms) / self.slot_ms)
+    }
+
+    /// Checks the numbers against each other.
+    ///
+    /// # Errors
+    /// [`ConsensusError::Config`].
+    pub fn validate(&self) -> Result<(), ConsensusError> {
+        let quorum = crate::bft::Quorum::new(usize::from(self.verifiers))?;
+        let fail = |text: String| Err(ConsensusError::Config(text));
+        let r = usize::from(self.slice_redundancy);
+        if r <= quorum.faults() || r > quorum.voters() {
+            return fail(format!("slice_redundancy {r} must lie between f + 1 and verifiers"));
+        }
+        if self.slot_ms == 0 || self.fast_timeout_ms == 0 {
+            return fail("slot_ms and fast_timeout_ms must be at least 1".into());
+        }
+        if self.pipeline_depth == 0 || self.pipeline_depth > 64 {
+            return fail(format!("pipeline_depth {} must lie between 1 and 64", self.pipeline_depth));
+        }
+        Ok(())
+    }
+}
+
+/// The decided block that the core starts from: what a header on top of it must link to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Hash of the block.
+    pub hash: BlockHash,
+    /// Its height.
+    pub height: Height,
+    /// Its slot.
+    pub slot: Slot,
+    /// Where its hash clock ended.
+    pub poh_end: B256,
+    /// Its root reference.
+    pub root_reference: RootReference,
+    /// Seat that proposes in view 0 of the next height: the SG, until a takeover (R6).
+    pub acting: SeatIndex,
+    /// Whether it was decided by a FastCert; genesis counts as such. When it was not, its child starts with
+    /// full checks (R3).
+    pub fast: bool,
+}
+
+impl Anchor {
+    /// The anchor that a decided header is.
+    #[must_use]
+    pub fn new(hash: BlockHash, header: &ShardHeader, fast: bool) -> Self {
+        Self {
+            hash,
+            height: header.height,
+            slot: header.slot,
+            poh_end: header.poh_end,
+            root_reference: header.root_reference,
+            acting: header.proposer,
+            fast,
+        }
+    }
+}
+
+/// How much of a block is checked. Either way the whole block is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Depth {
+    /// Hash clock and signatures of the given slices only (R2).
+    Sliced,
+    /// All slices (R3).
+    Full,
+}
+
+/// What the core is told.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The node is up: begin. Must come first, and once.
+    Start,
+    /// Time has passed; see [`Effect::WakeAt`].
+    Tick,
+    /// A message from another seat. `from` is what the transport authenticated.
+    Message {
+        /// Sender.
+        from: SeatIndex,
+        /// What it said.
+        message: ConsensusMessage,
+    },
+    /// The answer to [`Effect::StartSlot`]. Its fragments have been sent.
+    Built(Box<Block>),
+    /// The answer to [`Effect::Check`].
+    Checked {
+        /// Block checked.
+        block: BlockHash,
+        /// As asked.
+        depth: Depth,
+        /// What was found.
+        result: Result<(), Fault>,
+    },
+}
+
+/// What the node must do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Build a block in this slot on top of `parent`, stream its fragments, answer [`Input::Built`].
+    StartSlot {
+        /// Its height.
+        height: Height,
+        /// Its slot.
+        slot: Slot,
+        /// Its view.
+        view: View,
+        /// What it builds on: the decided tip or the block built before.
+        parent: BlockHash,
+    },
+    /// Newly contiguous entries of a block that is still in the making: execute them ahead, on the state
+    /// after `parent`. They are claims until a [`Effect::Check`] names the block: compare with its body.
+    Entries {
+        /// Height of the block.
+        height: Height,
+        /// Slot of the block.
+        slot: Slot,
+        /// View of the block.
+        view: View,
+        /// What it builds on.
+        parent: BlockHash,
+        /// Position of the first entry; continues where the last such effect ended, or is 0.
+        first_entry: u32,
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// Check and execute this block, answer [`Input::Checked`]. The body matches the header's entries
+    /// root; whatever else the header claims is yours to check. The parent was decided, or came in an
+    /// earlier `Check` (or was built here).
+    Check {
+        /// The block.
+        block: Arc<Block>,
+        /// How much of it.
+        depth: Depth,
+        /// Slice indices whose hash clock and signatures are to be checked. Empty: execute only.
+        slices: SignerSet,
+    },
+    /// Forget what was executed ahead.
+    Drop(Unneeded),
+    /// Write this to the log; on disk before any later [`Effect::Send`] or [`Effect::Broadcast`].
+    Persist(LogRecord),
+    /// Send to one seat.
+    Send {
+        /// Recipient.
+        to: SeatIndex,
+        /// The message.
+        message: ConsensusMessage,
+    },
+    /// Send to every other seat of the shard.
+    Broadcast(ConsensusMessage),
+    /// Send up to [`SERVE_BLOCKS_MAX`](crate::shard::SERVE_BLOCKS_MAX) decided blocks from this height on,
+    /// ascending, each as [`ConsensusMessage::Block`]; nothing when there are none.
+    ServeBlocks {
+        /// Who asked, or is seen to lag.
+        to: SeatIndex,
+        /// First height.
+        from: Height,
+    },
+    /// The block is decided: heights come without gaps. Execute it if that has not been done, compare the
+    /// roots, store it.
+    Decided {
+        /// The block.
+        block: Arc<Block>,
+        /// A Fast or Commit certificate.
+        certificate: Certificate,
+    },
+    /// Proof of misbehaviour. Once for each (height, view, offender, kind).
+    Evidence(Evidence),
+    /// A peer broke the protocol in a way that proves nothing to others: lower its score.
+    Penalise {
+        /// Who.
+        seat: SeatIndex,
+        /// What it did.
+        offence: Offence,
+    },
+    /// Send [`Input::Tick`] at this Unix time in milliseconds, if nothing comes before; replaces the
+    /// previous one.
+    WakeAt(u64),
+}
+
+/// What no longer needs to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unneeded {
+    /// Entries executed ahead for a block in the making, which is not to be, or starts again from entry 0.
+    Stream {
+        /// Height of the block.
+        height: Height,
+        /// View of the block.
+        view: View,
+        /// What it builds on.
+        parent: BlockHash,
+    },
+    /// A block given in [`Effect::Check`] that will not be decided.
+    Block(BlockHash),
+}
+
+/// A peer's breach of the protocol that is no proof for third parties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Offence {
+    /// Not a seat of this shard, or not one that may send this.
+    #[error("sent what its seat may not send")]
+    Role,
+    /// Another network, domain or epoch.
+    #[error("sent a message of another network, domain or epoch")]
+    Foreign,
+    /// A signature that does not verify.
+    #[error("sent a bad signature")]
+    Signature,
+    /// A certificate that does not verify.
+    #[error("sent a bad certificate")]
+    Certificate,
+    /// A signed header that breaks a rule which needs no execution.
+    #[error("proposed a malformed header: {0}")]
+    Header(&'static str),
+    /// Entries or a body that the header does not commit to.
+    #[error("sent entries that the header does not commit to")]
+    Body,
+    /// More requests than the limit.
+    #[error("asks too often")]
+    Flood,
+}
+
+/// Why nothing is being decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// A quorum convicted the block at this height (R5): the view must change.
+    Convicted {
+        /// Height of the block.
+        height: Height,
+        /// The block.
+        block: BlockHash,
+    },
+    /// Nothing was decided for a long time: the SG or more than f verifiers are silent.
+    NoProgress {
+        /// Unix time of the last decision (or start), in milliseconds.
+        since_ms: u64,
+    },
+}
+
+/// For operators: where the shard stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardStatus {
+    /// Seat of this node.
+    pub seat: Option<SeatIndex>,
+    /// Acting sequence generator.
+    pub acting: SeatIndex,
+    /// Current view of the next height.
+    pub view: View,
+    /// Highest decided block.
+    pub certified: Height,
+    /// Its hash.
+    pub certified_hash: BlockHash,
+    /// Highest block known to be proposed.
+    pub proposed: Height,
+    /// Highest height that any seat has claimed to be decided or in the making.
+    pub seen: Height,
+    /// Blocks decided by a FastCert since start.
+    pub fast: u64,
+    /// Blocks decided by a CommitCert since start.
+    pub slow: u64,
+    /// Blocks decided by catch-up since start.
+    pub synced: u64,
+    /// Whether the next height is on the fast path.
+    pub fast_path: bool,
+    /// The last fault that this node found or a verifier signed, and where.
+    pub last_fault: Option<(Height, Fault)>,
+    /// Why nothing is being decided, if so.
+    pub stalled: Option<Stall>,
+    /// Pieces of evidence found since start.
+    pub evidence: u64,
+}

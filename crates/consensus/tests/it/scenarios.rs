@@ -1,0 +1,300 @@
+//! What must hold of a group, scenario by scenario.
+
+use alloy_primitives::keccak256;
+use anfs_consensus::{BlsCrypto, Depth, Evidence, LogRecord, Offence, Stall, VoteCrypto};
+use anfs_primitives::{
+    CertificateKind, ConsensusMessage, Fault, Height, SeatIndex, Slot, VoteKind, VoteTarget,
+};
+use proptest::prelude::*;
+
+use crate::fake::FakeCrypto;
+use crate::net::{Net, Weather, block, config, fragment, genesis};
+
+#[test]
+fn a_calm_shard_decides_every_slot_by_the_fast_path() {
+    for verifiers in [1, 4, 7, 10] {
+        let mut net = Net::new(verifiers, 1);
+        net.run_until(5_000);
+        net.check();
+        assert!(net.lowest() >= 45, "{verifiers}: {}", net.lowest());
+        assert!(net.chains[0].iter().all(|block| block.certificate.kind == CertificateKind::Fast));
+        assert!(net.checks.iter().all(|(_, depth, _)| *depth == Depth::Sliced));
+        let redundancy = usize::from(net.config.slice_redundancy);
+        assert!(net.checks.iter().all(|&(_, _, slices)| slices == redundancy), "each SV has r slices");
+        assert!(net.penalties.is_empty() && net.evidence.is_empty(), "{:?}", net.penalties);
+        assert!(net.entries > 0 && net.fragment_requests == 0);
+        assert_eq!(net.core(1).status().stalled, None);
+    }
+}
+
+#[test]
+fn with_f_silent_verifiers_the_shard_certifies_slowly_after_one_timeout() {
+    for (verifiers, silent) in [(4, vec![2]), (10, vec![1, 5, 9])] {
+        let mut net = Net::new(verifiers, 2);
+        net.mute.extend(silent);
+        net.run_until(10_000);
+        net.check();
+        assert!(net.height(0) >= 85, "{verifiers}: {}", net.height(0));
+        assert!(net.chains[0].iter().all(|block| block.certificate.kind == CertificateKind::Commit));
+        assert!(!net.core(0).status().fast_path || !net.core(1).status().fast_path);
+    }
+}
+
+#[test]
+fn the_fast_path_resumes_when_a_silent_verifier_speaks_again() {
+    let mut net = Net::new(4, 3);
+    net.mute.insert(3);
+    net.run_until(3_000);
+    net.mute.clear();
+    net.run_until(8_000);
+    net.check();
+    let tail: Vec<_> = net.chains[0].iter().rev().take(10).map(|block| block.certificate.kind).collect();
+    assert!(tail.iter().all(|kind| *kind == CertificateKind::Fast), "{tail:?}");
+    let checks: Vec<_> = net.checks.iter().rev().take(20).map(|check| check.1).collect();
+    assert!(checks.iter().all(|depth| *depth == Depth::Sliced), "slices are divided again");
+}
+
+#[test]
+fn more_than_f_silent_verifiers_stop_the_shard_visibly() {
+    let mut net = Net::new(4, 4);
+    net.mute.extend([1, 2]);
+    net.run_until(5_000);
+    net.check();
+    assert_eq!(net.height(0), 0);
+    assert!(matches!(net.core(0).status().stalled, Some(Stall::NoProgress { .. })));
+    net.mute.clear();
+    net.run_until(10_000);
+    net.check();
+    assert!(net.lowest() > 20, "and it goes on when they are back: {}", net.lowest());
+}
+
+#[test]
+fn a_dead_generator_shows_as_a_stall() {
+    let mut net = Net::new(4, 5);
+    net.run_until(1_000);
+    net.cores[0] = None;
+    net.run_until(5_000);
+    net.check();
+    assert!(matches!(net.core(2).status().stalled, Some(Stall::NoProgress { .. })));
+}
+
+#[test]
+fn an_invalid_slice_is_never_certified_and_gets_convicted() {
+    for verifiers in [1, 4, 10] {
+        let mut net = Net::new(verifiers, 6);
+        net.invalid_heights.insert(5);
+        net.run_until(5_000);
+        net.check();
+        assert_eq!(net.height(0), 4, "nothing at or above the bad block");
+        assert_eq!(net.lowest(), 4);
+        let convicted = net.evidence.iter().filter(|(_, evidence)| {
+            matches!(evidence, Evidence::InvalidBlock { fault: Some(Fault::Clock { entry: 0 }), certificate, .. }
+                if certificate.kind == CertificateKind::Conviction)
+        });
+        assert!(convicted.count() > usize::from(verifiers) / 2);
+        let status = net.core(0).status();
+        assert!(matches!(status.stalled, Some(Stall::Convicted { height: Height(5), .. })));
+        assert_eq!(status.last_fault, Some((Height(5), Fault::Clock { entry: 0 })));
+    }
+}
+
+#[test]
+fn lost_fragments_are_asked_for() {
+    let mut net = Net::new(4, 7);
+    net.weather = Weather { fragment_loss: 400, jitter_ms: 3, ..Weather::default() };
+    net.run_until(5_000);
+    net.check();
+    assert!(net.lowest() >= 35, "{}", net.lowest());
+    assert!(net.fragment_requests > 10);
+}
+
+#[test]
+fn conflicting_fragments_do_not_make_an_honest_verifier_call_a_good_block_bad() {
+    let mut net = Net::new(4, 8);
+    let forged = block(&genesis(&config(4)), Slot(1), 77, 1);
+    for to in 1..=2 {
+        let part = fragment(&forged, 2, forged.body.entries[2..].to_vec());
+        net.send(0, to, &ConsensusMessage::Fragment(part));
+    }
+    net.run_until(3_000);
+    net.check();
+    assert!(net.lowest() >= 20);
+    assert!(net.evidence.is_empty());
+}
+
+#[test]
+fn a_lagging_verifier_catches_up() {
+    let mut net = Net::new(4, 9);
+    net.deaf.insert(4);
+    net.run_until(10_000);
+    assert_eq!(net.height(4), 0);
+    let before = net.height(0);
+    assert!(before > 80);
+    net.deaf.clear();
+    net.run_until(14_000);
+    net.check();
+    assert!(net.height(4) + 6 >= net.height(0), "{} of {}", net.height(4), net.height(0));
+    assert!(net.core(4).status().synced >= 70);
+    assert_eq!(net.chains[0].last().unwrap().certificate.kind, CertificateKind::Fast);
+}
+
+#[test]
+fn equivocation_leaves_evidence() {
+    let mut net = Net::new(4, 10);
+    net.run_until(50);
+    let crypto = FakeCrypto { own: SeatIndex::GENERATOR, verifiers: 4 };
+    let rogue = FakeCrypto { own: SeatIndex(2), verifiers: 4 };
+    let (a, b) = (block(&genesis(&config(4)), Slot(1), 50, 1), block(&genesis(&config(4)), Slot(1), 51, 1));
+    for block in [&a, &b, &a] {
+        let proposal = crypto.sign_proposal(SeatIndex::GENERATOR, &block.header).unwrap();
+        net.send(0, 1, &ConsensusMessage::Proposal(proposal));
+        let target = target(block.header.hash());
+        let vote = rogue.sign_vote(SeatIndex(2), VoteKind::ValidSliced, &target, None).unwrap();
+        net.send(2, 1, &ConsensusMessage::Vote(vote));
+        net.run_until(net.now + 5);
+    }
+    let found: Vec<_> = net.evidence.iter().filter(|(at, _)| *at == 1).collect();
+    assert_eq!(found.len(), 2, "once for each offender: {found:?}");
+    assert_eq!(found[0].1.offender(), SeatIndex::GENERATOR);
+    assert_eq!(found[1].1.offender(), SeatIndex(2));
+}
+
+#[test]
+fn bad_signatures_are_penalised_and_do_not_count() {
+    let mut net = Net::new(4, 11);
+    net.mute.insert(3);
+    net.run_until(150);
+    let block = net.chains[0].first().map(|block| block.block.header.hash()).unwrap_or_default();
+    let rogue = FakeCrypto { own: SeatIndex(3), verifiers: 4 };
+    let mut vote = rogue.sign_vote(SeatIndex(3), VoteKind::InvalidSliced, &target(block), None).unwrap();
+    vote.signature[0] ^= 1;
+    net.mute.clear();
+    net.send(3, 1, &ConsensusMessage::Vote(vote.clone()));
+    vote.signer = SeatIndex(2);
+    net.send(3, 2, &ConsensusMessage::Vote(vote));
+    net.run_until(170);
+    assert!(net.penalties.contains(&(1, SeatIndex(3), Offence::Signature)), "{:?}", net.penalties);
+    assert!(net.penalties.contains(&(2, SeatIndex(3), Offence::Role)));
+}
+
+fn target(block: anfs_primitives::BlockHash) -> VoteTarget {
+    let config = config(4);
+    VoteTarget {
+        network: config.network,
+        epoch: config.epoch,
+        domain: config.domain,
+        height: Height(1),
+        view: anfs_primitives::View::ZERO,
+        block,
+    }
+}
+
+#[test]
+fn a_crash_before_any_effect_never_leads_to_a_contradiction() {
+    for seat in [0u16, 1] {
+        for effect in 0..120 {
+            let mut net = Net::new(4, effect);
+            net.crash_at = Some((seat, usize::try_from(effect).unwrap()));
+            net.run_until(4_000);
+            net.check();
+            assert_eq!(net.restarts, 1, "the run is long enough");
+            assert!(net.lowest() >= 12, "seat {seat} effect {effect}: {}", net.lowest());
+        }
+    }
+}
+
+#[test]
+fn the_whole_group_restarts_from_disk() {
+    let mut net = Net::new(4, 12);
+    for round in 1..20u64 {
+        net.run_until(round * 770);
+        for seat in 0..=4 {
+            net.restart(seat);
+        }
+    }
+    net.run_until(19 * 770 + 4_000);
+    net.check();
+    assert!(net.lowest() > 60, "{}", net.lowest());
+}
+
+#[test]
+fn log_records_are_pinned_and_round_trip() {
+    let config = config(4);
+    let block = block(&genesis(&config), Slot(1), 0, 1);
+    let crypto = FakeCrypto { own: SeatIndex(1), verifiers: 4 };
+    let vote = crypto.sign_vote(SeatIndex(1), VoteKind::Commit, &target(block.header.hash()), None).unwrap();
+    let records = [
+        LogRecord::Vote(vote),
+        LogRecord::Proposal {
+            block: Box::new(block),
+            signature: anfs_primitives::BlsSignature::repeat_byte(5),
+        },
+    ];
+    let mut bytes = Vec::new();
+    for record in &records {
+        assert_eq!(&LogRecord::from_bytes(&record.to_bytes()).unwrap(), record);
+        bytes.extend(record.to_bytes());
+    }
+    assert_eq!(
+        keccak256(bytes).to_string(),
+        "0x85b80fbf26432893bb88f55e38f685ce65613113308c608016c2e4a1d0788f9d"
+    );
+}
+
+#[test]
+fn the_production_signatures_drive_the_same_votes() {
+    use anfs_crypto::bls::SecretKey;
+    let secret = |seat: u16| SecretKey::from_seed(&[u8::try_from(seat).unwrap() + 1; 32]);
+    let verifiers = || (1..=4).map(|seat| secret(seat).public_key()).collect::<Vec<_>>();
+    let crypto = |seat: u16| {
+        BlsCrypto::new(Some((SeatIndex(seat), secret(seat))), secret(0).public_key(), verifiers(), [8; 32])
+    };
+    let target = target(keccak256(b"block"));
+    let mut votes = Vec::new();
+    for seat in 1..=4u16 {
+        let vote = crypto(seat).sign_vote(SeatIndex(seat), VoteKind::ValidSliced, &target, None).unwrap();
+        votes.push((usize::from(seat) - 1, vote.signature));
+    }
+    let judge = crypto(0);
+    assert!(judge.sign_vote(SeatIndex(1), VoteKind::Commit, &target, None).is_err(), "not its key");
+    assert!(judge.verify_votes(VoteKind::ValidSliced, &target, &votes).is_empty());
+    assert_eq!(judge.verify_votes(VoteKind::ValidFull, &target, &votes), vec![0, 1, 2, 3]);
+    let certificate = judge.aggregate(CertificateKind::Fast, &target, &votes).unwrap();
+    assert!(judge.verify_certificate(3, &certificate));
+    // Two shares shifted so that their sum stays right are still found.
+    votes.swap(0, 1);
+    let swapped = [(0, votes[0].1), (1, votes[1].1), votes[2], votes[3]];
+    assert_eq!(judge.verify_votes(VoteKind::ValidSliced, &target, &swapped), vec![0, 1]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever the network does, the group agrees; once it is calm again, it goes on.
+    #[test]
+    fn safe_under_any_weather_and_live_after_it(
+        seed in any::<u64>(),
+        ten in any::<bool>(),
+        loss in 0u64..300,
+        duplication in 0u64..300,
+        jitter_ms in 0u64..150,
+        crashes in proptest::collection::vec((0u16..5, 100u64..3_000), 0..4),
+    ) {
+        let mut net = Net::new(if ten { 10 } else { 4 }, seed);
+        net.weather = Weather { loss, duplication, jitter_ms, fragment_loss: loss };
+        let mut crashes = crashes;
+        crashes.sort_by_key(|&(_, at)| at);
+        for (seat, at) in crashes {
+            net.run_until(at.max(net.now));
+            net.restart(seat);
+        }
+        net.run_until(4_000);
+        net.check();
+        net.weather = Weather { jitter_ms: 3, ..Weather::default() };
+        net.run_until(9_000);
+        let healed = net.lowest();
+        net.run_until(12_000);
+        net.check();
+        prop_assert!(net.lowest() >= healed + 10, "{} after {healed}", net.lowest());
+    }
+}

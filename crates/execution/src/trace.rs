@@ -1,0 +1,241 @@
+//! Re-executes transactions before a tracer's eyes: `debug_traceTransaction`, `debug_traceBlock*`,
+//! `debug_traceCall`.
+//!
+//! Tracers: the struct logger, `callTracer`, `prestateTracer`, `4byteTracer`, `flatCallTracer`, `muxTracer`,
+//! `noopTracer`. Tracers written in JavaScript are refused: they would run a stranger's program in the node.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use alloy_primitives::B256;
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_rpc_types_eth::state::EvmOverrides;
+use alloy_rpc_types_trace::geth::{
+    GethDebugBuiltInTracerType, GethDebugTracerType, GethDebugTracingOptions, GethTrace, TraceResult,
+};
+use anfs_primitives::RecoveredTransaction;
+use anfs_state::StateRead;
+use revm::context::result::{ExecResultAndState, ExecutionResult};
+use revm::context::{CfgEnv, TxEnv};
+use revm::context_interface::{ContextTr, JournalTr};
+use revm_inspectors::tracing::{DebugInspector, TransactionContext};
+
+use crate::cancel::Canceller;
+use crate::codes::CodeCache;
+use crate::env::{BlockEnv, spec_id};
+use crate::error::{ExecutionError, split};
+use crate::evm::Evm;
+use crate::executor::record_parent_hash;
+use crate::invalid::refuse;
+use crate::overlay::Overlay;
+use crate::precompiles::Precompiles;
+use crate::simulate::{Defaults, Limits, apply_block_overrides, apply_state_overrides, request_tx};
+use crate::tx::tx_env;
+
+/// Re-executes a block from the state before it.
+pub struct Tracer<S> {
+    env: BlockEnv,
+    block_hash: Option<B256>,
+    overlay: Overlay<S>,
+    cancel: Option<Arc<AtomicBool>>,
+    gas_cap: u64,
+    index: usize,
+}
+
+/// How one transaction is to be run.
+struct Run {
+    cfg: CfgEnv,
+    precompiles: Option<Precompiles>,
+    context: TransactionContext,
+}
+
+impl<S: StateRead> Tracer<S> {
+    /// Starts at the parent's state in the environment of the block to be traced; `block_hash` goes into
+    /// traces that name it.
+    ///
+    /// # Errors
+    /// As [`crate::BlockExecutor::new`].
+    pub fn new(
+        env: BlockEnv,
+        parent: S,
+        block_hash: Option<B256>,
+        limits: Limits,
+    ) -> Result<Self, ExecutionError> {
+        Self::start(env, parent, block_hash, limits, None)
+    }
+
+    /// As [`Self::new`], with analysed code from a cache that outlives the request.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_codes(
+        env: BlockEnv,
+        parent: S,
+        block_hash: Option<B256>,
+        limits: Limits,
+        codes: CodeCache,
+    ) -> Result<Self, ExecutionError> {
+        Self::start(env, parent, block_hash, limits, Some(codes))
+    }
+
+    fn start(
+        env: BlockEnv,
+        parent: S,
+        block_hash: Option<B256>,
+        limits: Limits,
+        codes: Option<CodeCache>,
+    ) -> Result<Self, ExecutionError> {
+        let overlay = Overlay::new(parent, env.ancestors.clone(), codes);
+        let mut evm = Evm::new(overlay, env.cfg(), env.block());
+        record_parent_hash(&mut evm, env.number)?;
+        let overlay = evm.into_parts().0.journaled_state.database;
+        let Limits { gas_cap, cancel } = limits;
+        Ok(Self { env, block_hash, overlay, cancel, gas_cap, index: 0 })
+    }
+
+    /// Executes the next transaction of the block without watching.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Invalid`] when the transaction does not belong here.
+    pub fn skip(self, tx: &RecoveredTransaction) -> Result<Self, ExecutionError> {
+        let Self { env, block_hash, overlay, cancel, gas_cap, index } = self;
+        let mut evm = Evm::new(overlay, env.cfg(), env.block());
+        let outcome = evm.transact(tx_env(tx));
+        let mut context = evm.into_parts().0;
+        let mut state = context.journal_mut().finalize();
+        if let Err(error) = outcome {
+            let refusal = split(error)?;
+            return Err(refuse(refusal, &context.tx, context.cfg.chain_id, context.block.basefee).into());
+        }
+        let mut overlay = context.journaled_state.database;
+        overlay.commit(&mut state);
+        Ok(Self { env, block_hash, overlay, cancel, gas_cap, index: index + 1 })
+    }
+
+    /// Traces the next transaction of the block and stands behind it afterwards.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Tracer`] for options that make no tracer, [`ExecutionError::Invalid`] when the
+    /// transaction does not belong here.
+    pub fn trace(
+        mut self,
+        tx: &RecoveredTransaction,
+        options: &GethDebugTracingOptions,
+    ) -> Result<(GethTrace, Self), ExecutionError> {
+        let context = TransactionContext {
+            block_hash: self.block_hash,
+            tx_index: Some(self.index),
+            tx_hash: Some(*tx.hash()),
+        };
+        self.index += 1;
+        let run = Run { cfg: self.env.cfg(), precompiles: None, context };
+        self.inspect(tx_env(tx), run, options)
+    }
+
+    /// Traces the rest of the block.
+    ///
+    /// # Errors
+    /// As [`Self::trace`].
+    pub fn trace_all(
+        mut self,
+        transactions: &[RecoveredTransaction],
+        options: &GethDebugTracingOptions,
+    ) -> Result<Vec<TraceResult>, ExecutionError> {
+        let mut results = Vec::with_capacity(transactions.len());
+        for tx in transactions {
+            let (result, next) = self.trace(tx, options)?;
+            self = next;
+            results.push(TraceResult::Success { result, tx_hash: Some(*tx.hash()) });
+        }
+        Ok(results)
+    }
+
+    /// Traces a call that nobody signed, at this place of the block.
+    ///
+    /// # Errors
+    /// As [`Self::trace`], and what is wrong with the request.
+    pub fn trace_call(
+        mut self,
+        request: &TransactionRequest,
+        overrides: &EvmOverrides,
+        options: &GethDebugTracingOptions,
+    ) -> Result<GethTrace, ExecutionError> {
+        if let Some(block) = &overrides.block {
+            apply_block_overrides(&mut self.overlay, &mut self.env, block)?;
+        }
+        let state = overrides.state.clone().unwrap_or_default();
+        let precompiles = apply_state_overrides(&mut self.overlay, &self.env, &state)?;
+        let sender = request.from.unwrap_or_default();
+        let nonce = self.overlay.account(&sender)?.unwrap_or_default().nonce;
+        let defaults = Defaults { chain_id: self.env.chain_id, nonce, gas: self.gas_cap };
+        let mut tx = request_tx(request, &defaults)?;
+        tx.gas_limit = tx.gas_limit.min(self.gas_cap);
+        let mut cfg = self.env.call_cfg();
+        cfg.disable_base_fee = true;
+        let run = Run { cfg, precompiles: Some(precompiles), context: TransactionContext::default() };
+        self.inspect(tx, run, options).map(|(trace, _)| trace)
+    }
+
+    fn inspect(
+        self,
+        tx: TxEnv,
+        run: Run,
+        options: &GethDebugTracingOptions,
+    ) -> Result<(GethTrace, Self), ExecutionError> {
+        let Self { env, block_hash, overlay, cancel, gas_cap, index } = self;
+        let watch = (inspector(options)?, Canceller::new(cancel.clone()));
+        let mut block = env.block();
+        if run.precompiles.is_some() && tx.gas_price == 0 {
+            block.basefee = 0;
+        }
+        let mut evm = Evm::with_inspector(overlay, run.cfg, block, watch);
+        evm.set_precompiles(run.precompiles.unwrap_or_else(|| Precompiles::new(spec_id(env.fork))));
+        let outcome = evm.inspect(tx);
+        let (mut context, (mut inspector, canceller)) = evm.into_parts();
+        if canceller.is_cancelled() {
+            return Err(ExecutionError::Cancelled);
+        }
+        let state = context.journal_mut().finalize();
+        let result: ExecutionResult = match outcome {
+            Ok(result) => result,
+            Err(error) => {
+                let refusal = split(error)?;
+                let (chain, base_fee) = (context.cfg.chain_id, context.block.basefee);
+                return Err(refuse(refusal, &context.tx, chain, base_fee).into());
+            }
+        };
+        let mut overlay = context.journaled_state.database;
+        let mut done = ExecResultAndState { result, state };
+        let trace = inspector
+            .get_result(Some(run.context), &context.tx, &context.block, &done, &mut overlay)
+            .map_err(|error| ExecutionError::Tracer(error.to_string()))?;
+        overlay.commit(&mut done.state);
+        Ok((trace, Self { env, block_hash, overlay, cancel, gas_cap, index }))
+    }
+}
+
+impl<S> std::fmt::Debug for Tracer<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracer").field("env", &self.env).field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+fn inspector(options: &GethDebugTracingOptions) -> Result<DebugInspector, ExecutionError> {
+    if matches!(options.tracer, Some(GethDebugTracerType::JsTracer(_))) {
+        let message = "JavaScript tracers are not supported; use callTracer, prestateTracer, 4byteTracer, \
+                       flatCallTracer, muxTracer, noopTracer, or no tracer for struct logs";
+        return Err(ExecutionError::Tracer(message.to_owned()));
+    }
+    let mut options = options.clone();
+    if options.tracer == Some(GethDebugTracerType::BuiltInTracer(GethDebugBuiltInTracerType::MuxTracer))
+        && let Some(tracers) = options.tracer_config.0.as_object_mut()
+    {
+        // Clients give these two an empty configuration; the multiplexer takes none at all.
+        for name in ["4byteTracer", "noopTracer"] {
+            if let Some(config) = tracers.get_mut(name) {
+                *config = serde_json::Value::Null;
+            }
+        }
+    }
+    DebugInspector::new(options).map_err(|error| ExecutionError::Tracer(error.to_string()))
+}

@@ -1,0 +1,20 @@
+//! Integration tests of the execution crate.
+
+#[cfg(test)]
+mod blocks;
+#[cfg(test)]
+mod conservation;
+#[cfg(test)]
+mod contracts;
+#[cfg(test)]
+mod invalid;
+#[cfg(test)]
+mod simulate;
+#[cfg(test)]
+mod simulate_v1;
+#[cfg(test)]
+mod statetests;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod trace;

@@ -1,0 +1,140 @@
+//! A hash of each wire type's encoding. When one changes, so does the wire format: nodes of both versions no
+//! longer understand each other and stored blocks no longer open. Then bump the version in the tags
+//! concerned, and only then change the pin.
+
+use alloy_primitives::{B256, keccak256};
+use anfs_primitives::{DomainId, Fault, VoteKind, encode};
+
+use crate::samples;
+
+/// Compares all pins before failing, so that one run shows every change.
+fn check(found: &[(String, B256)], pins: &[(&str, &str)]) {
+    let found: Vec<(&str, String)> =
+        found.iter().map(|(name, hash)| (name.as_str(), hash.to_string())).collect();
+    let pins: Vec<(&str, String)> = pins.iter().map(|(name, hash)| (*name, format!("0x{hash}"))).collect();
+    for (found, pin) in found.iter().zip(&pins).filter(|(found, pin)| found != pin) {
+        eprintln!("pinned {pin:?}\n found {found:?}");
+    }
+    assert_eq!(found, pins);
+}
+
+fn hash_of<T: borsh::BorshSerialize>(value: &T) -> B256 {
+    keccak256(encode(value))
+}
+
+#[test]
+fn bodies_and_headers() {
+    let found = [
+        ("entry".to_owned(), hash_of(&samples::entry())),
+        ("tick".to_owned(), hash_of(&samples::tick())),
+        ("fragment".to_owned(), hash_of(&samples::fragment())),
+        ("header".to_owned(), hash_of(&samples::header())),
+        ("proposal".to_owned(), hash_of(&samples::proposal())),
+        ("block".to_owned(), hash_of(&samples::block())),
+        ("certified block".to_owned(), hash_of(&samples::certified_block())),
+        ("receipt".to_owned(), hash_of(&samples::receipt())),
+    ];
+    let pins = [
+        ("entry", "e8c6448944ae94b4920bb2a59f63394ec30593f0eb8719a8dfda5b4d20940bc5"),
+        ("tick", "b1147e7c38990f33a3da61331488273c1422079f6b8596359956a07c2e351ee1"),
+        ("fragment", "4e1cd1fc6c78719965f55494fabba2981a6b3ab6b2bfbb6f716da572fb56bcae"),
+        ("header", "0037c69d6d4979313a082db3b5ea7f5062817109d4e121248ad960193df934f2"),
+        ("proposal", "947e428b082a3bd4bae31a044c18369ad604f02d66c6f01e2b72de1d183a8761"),
+        ("block", "7e5ec880e600df14528e6cd569587e19acc62f2b79f21686a184fbd578a177d0"),
+        ("certified block", "b56b4145cd7c32c79661af0cb0e66476542672c45702337fcb6c871ba83a989a"),
+        ("receipt", "1f34db9b8aa49755bef7fe81efd75da6a46f572fda31b548d33438fe44554733"),
+    ];
+    check(&found, &pins);
+}
+
+#[test]
+fn votes() {
+    let mut found: Vec<(String, B256)> = samples::VOTE_KINDS
+        .iter()
+        .map(|&kind| (format!("{kind:?}"), hash_of(&samples::vote(kind, None))))
+        .collect();
+    let faults = [
+        Fault::Clock { entry: 1 },
+        Fault::Shape,
+        Fault::Signature { transaction: 1 },
+        Fault::Transaction { transaction: 1 },
+    ];
+    let fields = samples::EXECUTION_FIELDS.iter().copied().map(Fault::Execution);
+    for fault in faults.into_iter().chain(fields) {
+        found.push((format!("{fault:?}"), hash_of(&samples::vote(VoteKind::InvalidFull, Some(fault)))));
+    }
+    let pins = [
+        ("ValidSliced", "96e2b59c7f1caae6363f2278d8b597517dd70003c13c6074fb171b6d72a385f6"),
+        ("ValidFull", "055f830048c9e850cf26d4e8b255a1b31edf792f51f8fc351ceb54ec1ba23b94"),
+        ("InvalidSliced", "e3c1962d54128ceaf449ce3486f010814f341228b015618df438e42d9ba4c448"),
+        ("InvalidFull", "7e63c4c56f4aafd91627c251015322b8331b9e1491e1016fe4365f27db227ab3"),
+        ("Commit", "7988be70f92011db8c47c33e1960d4236c10bed44cfef3fc328e06d7a4f6960b"),
+        ("Clock { entry: 1 }", "182565f3341560c7352ad6253fba51f38b5ea5c89b762fcc26897f9442fc501f"),
+        ("Shape", "60552f4ba147b840f8bee2e78bcaa77501cc7ed187df8bfcf8673accc19f796f"),
+        ("Signature { transaction: 1 }", "41f5554f897f79ff7a4cb872cff3d88ed4a537b55300c65f3f2e5c3990553428"),
+        (
+            "Transaction { transaction: 1 }",
+            "5f601f02f695a98e87ca1646271cbd563781bfcf8f914e9d1320b2b62228ff9d",
+        ),
+        ("Execution(StateRoot)", "3a2a2d1112e03f74ceca7af5faa670377b34708c39085d23a0a1bc665248ef8f"),
+        ("Execution(TransactionsRoot)", "ff9002f85424ec95fa83913892413ee1ced150068040c595bbf9cf155b0768e1"),
+        ("Execution(ReceiptsRoot)", "4de5c4644f4e792d93ecfae3d6b071f28a518d59e7ab75d8cb9412dbf6992561"),
+        ("Execution(LogsBloom)", "6bdf7da5c45a300fd907b0c301b9dc6463337362639335185258928db94decc2"),
+        ("Execution(GasUsed)", "1ee6c67a6703ad019cb61ab1b03e9efb8777707162954f5b08f6a2e54efcfa97"),
+        ("Execution(EntriesRoot)", "86b92be21b88d1d8d2134f0559d16e71cd4487ada8b20b4c96919b520105bb11"),
+        ("Execution(BaseFee)", "2cb792318bcbdf138d5be5656413c99d80d55b39d126b75b8fdf3d4da2c459b4"),
+        ("Execution(Messages)", "0baadb06d74be91c3799c45e5916d09430aa999595f05320bec17aacea769112"),
+    ];
+    check(&found, &pins);
+}
+
+#[test]
+fn certificates() {
+    let found: Vec<(String, B256)> = samples::CERTIFICATE_KINDS
+        .iter()
+        .map(|&kind| (format!("{kind:?}"), hash_of(&samples::certificate(kind))))
+        .collect();
+    let pins = [
+        ("Fast", "3b0baf59483a3accb46262ca55bd8000e3d7ab972163bdbea0b8dcfc19751694"),
+        ("Prepare", "5b815d1b5dc38a9e68526a26830560dc55bb49f27b55507b64b67c416b25c14e"),
+        ("Commit", "e2738e4da8f5e1d565c2406da6918bb75ca46b04f95e81b4bef1d21448553b83"),
+        ("Conviction", "94536c9e241e99c1e8ce16fca08119f74711cf90b0c458cc67bc412e30e73ead"),
+    ];
+    check(&found, &pins);
+}
+
+#[test]
+fn messages() {
+    let found: Vec<(String, B256)> =
+        samples::messages().iter().map(|(name, message)| ((*name).to_owned(), hash_of(message))).collect();
+    let pins = [
+        ("fragment", "6ff0df8100a6e166d91c40d4319596ad88e3139ff965cf1904594e47573363c2"),
+        ("proposal", "017bb060d89a6979aa8396e581d88fe4b2cede230f0c718f5fff9d2bc82a1af0"),
+        ("vote", "27242ed5e2d6de6ec2bbfeba06a3b54a0074a9a1bba976e99d1f19526e7de9be"),
+        ("certificate", "4fbf5107a97f70c442d08e871fc31fac3c87225365d79078b2de4775c736bc85"),
+        ("fragment request", "b62ef48de1c1bb4b5fc7ce3b7773f8ef0dd64366af780e18fa3a4e55a04a755e"),
+        ("block request", "643029ed8cb96efdcf685c875e0776dd60311579d8c50823dc47e9c9a3087185"),
+        ("block", "8afeefc49e228a4f62128cc25b3be73852b24fcab3eb85c30db102e28cedf9bb"),
+    ];
+    check(&found, &pins);
+}
+
+#[test]
+fn hashes_that_name_things() {
+    let spec = samples::chain_spec();
+    spec.validate().unwrap();
+    let genesis = spec.genesis_header(DomainId(1), B256::repeat_byte(1), B256::repeat_byte(2));
+    let found = [
+        ("chain spec".to_owned(), spec.hash()),
+        ("genesis header".to_owned(), genesis.hash()),
+        ("header".to_owned(), samples::header().hash()),
+        ("receipt leaf".to_owned(), keccak256(samples::receipt().encoded_2718())),
+    ];
+    let pins = [
+        ("chain spec", "908a77bbbfafb9c607c9404f35792b617ed97b891886c850c3bb6ce0198704d0"),
+        ("genesis header", "d671a16a6bfdf3fcaac7cf0ecee1cd2e4a735101ae02b534465c36560c17b02c"),
+        ("header", "b0fe22630d35f34f96377d3fbbc02a1e706033db7c54388f43d1260279e9afa9"),
+        ("receipt leaf", "b37094442ba45baf1d41d0fcae6269007b577cbbbe5a4fcf5139a73c95fa8351"),
+    ];
+    check(&found, &pins);
+}

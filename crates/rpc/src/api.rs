@@ -1,0 +1,134 @@
+//! What every namespace shares: the backend, the limits, and the resolution of block parameters.
+
+pub(crate) mod anfs;
+pub(crate) mod blocks;
+pub(crate) mod debug;
+pub(crate) mod execute;
+pub(crate) mod fees;
+pub(crate) mod filters;
+pub(crate) mod logs;
+pub(crate) mod net;
+pub(crate) mod sign;
+pub(crate) mod state;
+pub(crate) mod txpool;
+
+use std::sync::Arc;
+
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use anfs_primitives::Height;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::backend::{At, Backend, RpcBlock};
+use crate::config::RpcConfig;
+use crate::error::RpcError;
+use crate::shapes::json_within;
+use filters::Filters;
+
+/// The result of a handler: JSON text or an error.
+pub(crate) type Reply = Result<String, RpcError>;
+
+/// The state of one server.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) backend: Backend,
+    pub(crate) config: RpcConfig,
+    pub(crate) filters: Filters,
+    /// Heavy calls that run.
+    heavy: Arc<Semaphore>,
+    /// Heavy calls that run or wait.
+    heavy_queue: Arc<Semaphore>,
+}
+
+impl Api {
+    pub(crate) fn new(backend: Backend, config: RpcConfig) -> Self {
+        let filters = Filters::new(config.filters_max, config.filter_expiry_ms, Arc::clone(&backend.clock));
+        let heavy = Arc::new(Semaphore::new(config.heavy_calls_max));
+        let heavy_queue = Arc::new(Semaphore::new(config.heavy_calls_max + config.heavy_queue_max));
+        Self { backend, config, filters, heavy, heavy_queue }
+    }
+
+    /// Runs long work on the blocking pool, a bounded number of calls at once.
+    pub(crate) async fn heavy<T, F>(self: &Arc<Self>, work: F) -> Result<T, RpcError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Arc<Self>) -> Result<T, RpcError> + Send + 'static,
+    {
+        let busy = || RpcError::limit("the node is busy: too many executions wait already; try again later");
+        let queued = Arc::clone(&self.heavy_queue).try_acquire_owned().map_err(|_| busy())?;
+        let running = Arc::clone(&self.heavy).acquire_owned().await.map_err(|_| busy())?;
+        let api = Arc::clone(self);
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work(&api);
+            drop((running, queued));
+            result
+        });
+        task.await.map_err(|error| {
+            tracing::error!(%error, "a call failed in an unforeseen way");
+            RpcError::internal("the call failed in an unforeseen way; the node's log has more")
+        })?
+    }
+
+    /// Serialises a result whose size the client decides.
+    pub(crate) fn json<T: Serialize + ?Sized>(&self, value: &T) -> Reply {
+        json_within(self.config.response_bytes_max, value)
+    }
+
+    /// Height of a tag or number. `safe` and `finalized` are `latest`: only decided blocks are visible.
+    pub(crate) fn height(&self, number: BlockNumberOrTag) -> Height {
+        match number {
+            BlockNumberOrTag::Number(height) => Height(height),
+            BlockNumberOrTag::Earliest => Height::ZERO,
+            BlockNumberOrTag::Latest
+            | BlockNumberOrTag::Safe
+            | BlockNumberOrTag::Finalized
+            | BlockNumberOrTag::Pending => self.backend.chain.head().header.height,
+        }
+    }
+
+    /// The block that a parameter names; `None` when there is none.
+    pub(crate) fn block(&self, id: BlockId) -> Result<Option<Arc<RpcBlock>>, RpcError> {
+        let height = match id {
+            // All visible blocks are canonical, so `requireCanonical` is always satisfied.
+            BlockId::Hash(hash) => match self.backend.chain.height_of(&hash.block_hash)? {
+                Some(height) => height,
+                None => return Ok(None),
+            },
+            BlockId::Number(
+                BlockNumberOrTag::Latest
+                | BlockNumberOrTag::Safe
+                | BlockNumberOrTag::Finalized
+                | BlockNumberOrTag::Pending,
+            ) => return Ok(Some(self.backend.chain.head())),
+            BlockId::Number(number) => self.height(number),
+        };
+        Ok(self.backend.chain.block(height)?)
+    }
+
+    /// The state that a parameter names.
+    pub(crate) fn at(&self, id: BlockId) -> Result<At, RpcError> {
+        match id {
+            BlockId::Number(BlockNumberOrTag::Pending) => Ok(At::Pending),
+            BlockId::Number(number) => {
+                let height = self.height(number);
+                if height > self.backend.chain.head().header.height {
+                    return Err(RpcError::server("header not found"));
+                }
+                Ok(At::Block(height))
+            }
+            BlockId::Hash(hash) => match self.backend.chain.height_of(&hash.block_hash)? {
+                Some(height) => Ok(At::Block(height)),
+                None => Err(RpcError::server("header for hash not found")),
+            },
+        }
+    }
+
+    /// The block of a transaction and its index in it.
+    pub(crate) fn locate(
+        &self,
+        hash: &alloy_primitives::B256,
+    ) -> Result<Option<(Arc<RpcBlock>, usize)>, RpcError> {
+        let Some((height, index)) = self.backend.chain.transaction(hash)? else { return Ok(None) };
+        Ok(self.backend.chain.block(height)?.map(|block| (block, index as usize)))
+    }
+}

@@ -1,0 +1,469 @@
+//! What the server asks of the node: small synchronous traits, implemented by whoever assembles the node.
+//!
+//! All methods are synchronous. Those of [`Executor`], proofs, log searches and other long reads are run by
+//! the server on the blocking pool with bounded concurrency; [`TxPool::submit`] and the plain reads run on
+//! the calling task and must not block on anything but short locks and disk reads.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Instant;
+
+use alloy_eips::eip2930::AccessListResult;
+use alloy_primitives::{Address, B256, Bytes, Signature};
+use alloy_rpc_types_eth::simulate::{SimulatePayload, SimulatedBlock};
+use alloy_rpc_types_eth::state::StateOverride;
+use alloy_rpc_types_eth::{BlockOverrides, EIP1186AccountProofResponse, SyncInfo, TransactionRequest};
+use alloy_rpc_types_trace::geth::{
+    GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
+};
+use anfs_primitives::{
+    BlockBody, BlockHash, Certificate, Height, Receipt, RecoveredTransaction, SealedHeader, SignerSet,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+/// Why the node could not answer; each variant becomes the error code and words that geth has for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// The call reverted (code 3); the server decodes the reason from the output.
+    #[error("execution reverted")]
+    Reverted {
+        /// Return data.
+        output: Bytes,
+    },
+    /// The pool refused a transaction (-32000), in geth's words: `nonce too low: …`, `already known`, …
+    #[error("{0}")]
+    Rejected(String),
+    /// A call cannot be executed (-32000): `out of gas`, `insufficient funds for gas * price + value`, …
+    #[error("{0}")]
+    Execution(String),
+    /// The state of this height is no longer kept (-32000).
+    #[error(
+        "state of block {height} is not available: this node keeps states from block {oldest} on; \
+         ask for a newer block or another node"
+    )]
+    StatePruned {
+        /// Height asked for.
+        height: Height,
+        /// Oldest height whose state is kept.
+        oldest: Height,
+    },
+    /// The parameters make no sense to the executor or tracer (-32602).
+    #[error("{0}")]
+    InvalidParams(String),
+    /// The work asked for is over a limit (-32005).
+    #[error("{0}")]
+    LimitExceeded(String),
+    /// An error whose code the method's specification fixes, such as those of `eth_simulateV1`.
+    #[error("{message}")]
+    Coded {
+        /// JSON-RPC error code.
+        code: i32,
+        /// Words.
+        message: String,
+    },
+    /// A fault of this node (-32603): the caller is not to blame.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A decided block with all that a client can ask of it. Shared, never copied.
+#[derive(Debug, Clone)]
+pub struct RpcBlock {
+    /// Header and hash.
+    pub header: SealedHeader,
+    /// Unix time in seconds, as contracts see it.
+    pub timestamp: u64,
+    /// What contracts read as PREVRANDAO.
+    pub prev_randao: B256,
+    /// Size of the encoded block, in bytes.
+    pub size: u64,
+    /// The transactions, in execution order.
+    pub transactions: Arc<[RecoveredTransaction]>,
+    /// Their receipts, one a transaction.
+    pub receipts: Arc<[Receipt]>,
+    /// What decided it; genesis has none.
+    pub certificate: Option<Certificate>,
+}
+
+impl RpcBlock {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.header.height.0
+    }
+}
+
+/// A header with what is not in it but derived from the chain spec.
+#[derive(Debug, Clone)]
+pub struct RpcHeader {
+    /// Header and hash.
+    pub header: SealedHeader,
+    /// Unix time in seconds, as contracts see it.
+    pub timestamp: u64,
+    /// What contracts read as PREVRANDAO.
+    pub prev_randao: B256,
+    /// Size of the encoded block, in bytes.
+    pub size: u64,
+}
+
+/// Decided blocks. Only what is decided and on disk is visible here; there are no reorganisations.
+pub trait ChainReader: Send + Sync + Debug {
+    /// The EIP-155 chain id.
+    fn chain_id(&self) -> u64;
+
+    /// The newest decided block. Called several times a request: must be a pointer copy.
+    fn head(&self) -> Arc<RpcBlock>;
+
+    /// A decided block by height, or `None` above the head.
+    ///
+    /// # Errors
+    /// [`BackendError::Internal`] when the disk fails.
+    fn block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, BackendError>;
+
+    /// A header by height: cheaper than the block where the node keeps headers in memory.
+    ///
+    /// # Errors
+    /// As [`ChainReader::block`].
+    fn header(&self, height: Height) -> Result<Option<RpcHeader>, BackendError> {
+        Ok(self.block(height)?.map(|block| RpcHeader {
+            header: block.header.clone(),
+            timestamp: block.timestamp,
+            prev_randao: block.prev_randao,
+            size: block.size,
+        }))
+    }
+
+    /// The height of a decided block.
+    ///
+    /// # Errors
+    /// As [`ChainReader::block`].
+    fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, BackendError>;
+
+    /// Where a transaction stands: height of its block and index in it.
+    ///
+    /// # Errors
+    /// As [`ChainReader::block`].
+    fn transaction(&self, hash: &B256) -> Result<Option<(Height, u32)>, BackendError>;
+
+    /// Base fee of the block after the head, in wei.
+    fn next_base_fee(&self) -> u64;
+
+    /// `None` when the node is at the tip.
+    fn syncing(&self) -> Option<SyncInfo>;
+}
+
+/// Which state to read or execute on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// After the decided block of this height, which exists.
+    Block(Height),
+    /// After the head and whatever the node already executed of the next block; the head's state where the
+    /// node has nothing newer.
+    Pending,
+}
+
+/// An account as `eth_getBalance` and its like show it; all zero when it does not exist.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountView {
+    /// Transactions sent.
+    pub nonce: u64,
+    /// Balance in wei.
+    pub balance: alloy_primitives::U256,
+}
+
+/// Reads of the account trie.
+pub trait StateReader: Send + Sync + Debug {
+    /// Nonce and balance.
+    ///
+    /// # Errors
+    /// [`BackendError::StatePruned`] or [`BackendError::Internal`].
+    fn account(&self, at: At, address: &Address) -> Result<AccountView, BackendError>;
+
+    /// Contract code; empty for none. An EIP-7702 delegation is shown as its designator.
+    ///
+    /// # Errors
+    /// As [`StateReader::account`].
+    fn code(&self, at: At, address: &Address) -> Result<Bytes, BackendError>;
+
+    /// One storage slot.
+    ///
+    /// # Errors
+    /// As [`StateReader::account`].
+    fn storage(&self, at: At, address: &Address, slot: &B256) -> Result<B256, BackendError>;
+
+    /// Merkle proof of an account and some of its slots. Runs on the blocking pool.
+    ///
+    /// # Errors
+    /// As [`StateReader::account`].
+    fn proof(
+        &self,
+        at: At,
+        address: &Address,
+        slots: &[B256],
+    ) -> Result<EIP1186AccountProofResponse, BackendError>;
+}
+
+/// A message call with what may be overridden for it.
+#[derive(Debug, Clone, Default)]
+pub struct CallRequest {
+    /// The call; absent fields have Ethereum's defaults.
+    pub transaction: TransactionRequest,
+    /// Accounts to change first.
+    pub state_overrides: Option<StateOverride>,
+    /// Block fields to change.
+    pub block_overrides: Option<Box<BlockOverrides>>,
+}
+
+/// Execution without consequences. Every method runs on the blocking pool; the server bounds how many at once.
+pub trait Executor: Send + Sync + Debug {
+    /// `eth_call`: the return data.
+    ///
+    /// # Errors
+    /// [`BackendError::Reverted`], [`BackendError::Execution`], [`BackendError::StatePruned`].
+    fn call(&self, at: At, request: CallRequest) -> Result<Bytes, BackendError>;
+
+    /// `eth_estimateGas`: the least gas limit under which the call succeeds.
+    ///
+    /// # Errors
+    /// As [`Executor::call`].
+    fn estimate_gas(&self, at: At, request: CallRequest) -> Result<u64, BackendError>;
+
+    /// `eth_createAccessList`. A failing call is told in the result's `error`.
+    ///
+    /// # Errors
+    /// As [`Executor::call`].
+    fn create_access_list(&self, at: At, request: CallRequest) -> Result<AccessListResult, BackendError>;
+
+    /// `eth_simulateV1`.
+    ///
+    /// # Errors
+    /// As [`Executor::call`]; [`BackendError::Coded`] for those that its specification lists.
+    fn simulate(&self, at: At, payload: SimulatePayload) -> Result<Vec<SimulatedBlock>, BackendError>;
+
+    /// `debug_traceCall`.
+    ///
+    /// # Errors
+    /// As [`Executor::call`]; [`BackendError::InvalidParams`] for an unknown tracer.
+    fn trace_call(
+        &self,
+        at: At,
+        transaction: TransactionRequest,
+        options: GethDebugTracingCallOptions,
+    ) -> Result<GethTrace, BackendError>;
+
+    /// `debug_traceTransaction`: the transaction at `index` of the decided block at `height`.
+    ///
+    /// # Errors
+    /// As [`Executor::trace_call`].
+    fn trace_transaction(
+        &self,
+        height: Height,
+        index: u32,
+        options: GethDebugTracingOptions,
+    ) -> Result<GethTrace, BackendError>;
+
+    /// `debug_traceBlockBy…`: one result a transaction.
+    ///
+    /// # Errors
+    /// As [`Executor::trace_call`].
+    fn trace_block(
+        &self,
+        height: Height,
+        options: GethDebugTracingOptions,
+    ) -> Result<Vec<TraceResult>, BackendError>;
+}
+
+/// What the pool holds.
+#[derive(Debug, Clone, Default)]
+pub struct PoolContent {
+    /// Executable now.
+    pub pending: Vec<RecoveredTransaction>,
+    /// Waiting for an earlier nonce or funds.
+    pub queued: Vec<RecoveredTransaction>,
+}
+
+/// Number of transactions in the pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Executable now.
+    pub pending: usize,
+    /// Waiting.
+    pub queued: usize,
+}
+
+/// The transaction pool.
+pub trait TxPool: Send + Sync + Debug {
+    /// Decodes an EIP-2718 encoding, checks its network, recovers its sender (once; it is kept) and admits
+    /// it. The hot path of the whole server.
+    ///
+    /// # Errors
+    /// [`BackendError::Rejected`] in geth's words.
+    fn submit(&self, raw: Bytes) -> Result<B256, BackendError>;
+
+    /// Nonce after the sender's executable transactions; `None` when the pool holds none of them.
+    fn pending_nonce(&self, sender: &Address) -> Option<u64>;
+
+    /// A transaction that is pooled or already in the block being built, but not decided.
+    fn get(&self, hash: &B256) -> Option<RecoveredTransaction>;
+
+    /// Up to `limit` executable transactions in the order in which a block would take them.
+    fn best(&self, limit: usize) -> Vec<RecoveredTransaction>;
+
+    /// Everything.
+    fn content(&self) -> PoolContent;
+
+    /// One sender's transactions.
+    fn content_from(&self, sender: &Address) -> PoolContent;
+
+    /// Counts.
+    fn status(&self) -> PoolStatus;
+
+    /// The least tip that the pool admits, in wei: the floor of `eth_maxPriorityFeePerGas`.
+    fn min_tip(&self) -> u128;
+}
+
+/// News, by bounded broadcast: a receiver that lags is dropped by the server, never waited for.
+pub trait Events: Send + Sync + Debug {
+    /// Every block from now on, in height order, once it is visible in [`ChainReader`].
+    fn blocks(&self) -> broadcast::Receiver<Arc<RpcBlock>>;
+
+    /// Every transaction that becomes executable in the pool from now on.
+    fn pending_transactions(&self) -> broadcast::Receiver<RecoveredTransaction>;
+}
+
+/// Accounts whose keys the node holds: development networks only.
+pub trait Signer: Send + Sync + Debug {
+    /// Their addresses, in a fixed order.
+    fn accounts(&self) -> Vec<Address>;
+
+    /// Signs a digest; `None` for an account that is not held.
+    fn sign(&self, account: &Address, digest: &B256) -> Option<Signature>;
+}
+
+/// Where a transaction stands in the sequence, provable against the header that the certificate names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SequenceProof {
+    /// Block.
+    pub block_hash: BlockHash,
+    /// Height of the block.
+    pub height: Height,
+    /// `entries_root` of its header.
+    pub entries_root: B256,
+    /// Index of the entry in the block.
+    pub entry_index: u32,
+    /// Entries in the block.
+    pub entry_count: u32,
+    /// Canonical encoding of the entry: the leaf's preimage.
+    pub entry: Bytes,
+    /// Merkle path from the entry to `entries_root`.
+    pub entry_proof: Vec<B256>,
+    /// Index of the transaction in its entry.
+    pub transaction_index: u32,
+    /// What decided the block.
+    pub certificate: Option<Certificate>,
+}
+
+/// How far the node is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Seats in the shard: generators and verifiers.
+    pub verifiers: u16,
+    /// Votes that decide.
+    pub quorum: u16,
+    /// Length of a slot in milliseconds.
+    pub slot_ms: u64,
+    /// Slot by the clock.
+    pub current_slot: u64,
+    /// Newest height that the generator has produced.
+    pub produced_height: Height,
+    /// Newest decided height on disk.
+    pub certified_height: Height,
+    /// Newest height whose state is on disk.
+    pub flushed_height: Height,
+    /// View that the shard is in.
+    pub view: u64,
+}
+
+/// What only this network has.
+pub trait ShardInfo: Send + Sync + Debug {
+    /// How far the node is.
+    fn status(&self) -> NodeStatus;
+
+    /// The entries of a block, ticks included.
+    ///
+    /// # Errors
+    /// [`BackendError::Internal`] when the disk fails.
+    fn sequence(&self, height: Height) -> Result<Option<BlockBody>, BackendError>;
+
+    /// For each slice of a block: who checks it on the fast path.
+    ///
+    /// # Errors
+    /// As [`ShardInfo::sequence`].
+    fn slice_checkers(&self, height: Height) -> Result<Option<Vec<SignerSet>>, BackendError>;
+
+    /// Proves a decided transaction's place in the sequence.
+    ///
+    /// # Errors
+    /// As [`ShardInfo::sequence`].
+    fn sequence_proof(&self, transaction: &B256) -> Result<Option<SequenceProof>, BackendError>;
+}
+
+/// What `/readyz` and `/metrics` show.
+pub trait Probe: Send + Sync + Debug {
+    /// Whether the node can serve.
+    ///
+    /// # Errors
+    /// What it is waiting for.
+    fn ready(&self) -> Result<(), String>;
+
+    /// The metrics in Prometheus' text format.
+    fn metrics(&self) -> String;
+}
+
+/// Time for filters that expire; a parameter so that tests can move it.
+pub trait Clock: Send + Sync + Debug {
+    /// Milliseconds since some fixed moment; never falls.
+    fn now_ms(&self) -> u64;
+}
+
+/// The machine's monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub struct MonotonicClock(Instant);
+
+impl Default for MonotonicClock {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for MonotonicClock {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Everything that the server needs of the node.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// Blocks.
+    pub chain: Arc<dyn ChainReader>,
+    /// Accounts.
+    pub state: Arc<dyn StateReader>,
+    /// Execution.
+    pub executor: Arc<dyn Executor>,
+    /// Pool.
+    pub pool: Arc<dyn TxPool>,
+    /// News.
+    pub events: Arc<dyn Events>,
+    /// The shard.
+    pub shard: Arc<dyn ShardInfo>,
+    /// Health and metrics.
+    pub probe: Arc<dyn Probe>,
+    /// Unlocked accounts of a development network.
+    pub signer: Option<Arc<dyn Signer>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}

@@ -1,0 +1,267 @@
+//! Blocks, transactions, receipts and logs in the shapes of Ethereum's execution-apis.
+//!
+//! Header fields that a shard block does not have hold the values of an Ethereum block without them: no
+//! uncles, withdrawals, blobs, beacon root or requests.
+
+use std::io;
+use std::sync::Arc;
+
+use alloy_consensus::transaction::Recovered;
+use alloy_consensus::{
+    EMPTY_OMMER_ROOT_HASH, Header as EthHeader, ReceiptEnvelope, ReceiptWithBloom, Transaction as _,
+    TxEip4844, proofs,
+};
+use alloy_consensus::{EthereumTxEnvelope, Receipt as EthReceipt};
+use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
+use alloy_primitives::{B256, Bloom, U256};
+use alloy_rpc_types_eth::{
+    Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt, Withdrawals,
+};
+use anfs_primitives::{RecoveredTransaction, SealedHeader};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::backend::{RpcBlock, RpcHeader};
+use crate::error::RpcError;
+
+/// A transaction object.
+pub(crate) type TransactionObject = Transaction<EthereumTxEnvelope<TxEip4844>>;
+/// A receipt object.
+pub(crate) type ReceiptObject = TransactionReceipt<ReceiptEnvelope<Log>>;
+/// A block object.
+pub(crate) type BlockObject = Block<TransactionObject>;
+
+/// Serialises a result.
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, RpcError> {
+    serde_json::to_string(value)
+        .map_err(|error| RpcError::internal(format!("the answer cannot be written as JSON: {error}")))
+}
+
+/// Serialises a result that may be huge, and gives up as soon as it is over the limit.
+pub(crate) fn json_within<T: Serialize + ?Sized>(limit: usize, value: &T) -> Result<String, RpcError> {
+    let mut out = Limited { text: Vec::new(), limit };
+    match serde_json::to_writer(&mut out, value) {
+        Ok(()) => Ok(String::from_utf8(out.text).expect("serde_json writes UTF-8")),
+        Err(error) if error.is_io() => Err(RpcError::response_too_large(limit)),
+        Err(error) => Err(RpcError::internal(format!("the answer cannot be written as JSON: {error}"))),
+    }
+}
+
+/// A buffer that refuses to grow past its limit.
+struct Limited {
+    text: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.text.len() + bytes.len() > self.limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn consensus_header(header: &SealedHeader, timestamp: u64, prev_randao: B256) -> EthHeader {
+    EthHeader {
+        parent_hash: header.parent,
+        ommers_hash: EMPTY_OMMER_ROOT_HASH,
+        beneficiary: header.beneficiary,
+        state_root: header.state_root,
+        transactions_root: header.transactions_root,
+        receipts_root: header.receipts_root,
+        logs_bloom: header.logs_bloom,
+        number: header.height.0,
+        gas_limit: header.gas_limit,
+        gas_used: header.gas_used,
+        timestamp,
+        mix_hash: prev_randao,
+        base_fee_per_gas: Some(header.base_fee),
+        withdrawals_root: Some(proofs::calculate_withdrawals_root(&[])),
+        blob_gas_used: Some(0),
+        excess_blob_gas: Some(0),
+        parent_beacon_block_root: Some(B256::ZERO),
+        requests_hash: Some(EMPTY_REQUESTS_HASH),
+        ..EthHeader::default()
+    }
+}
+
+/// A header object, as `eth_subscribe` gives it for `newHeads`.
+pub(crate) fn header_object(block: &RpcHeader) -> Header {
+    Header {
+        hash: block.header.hash(),
+        inner: consensus_header(&block.header, block.timestamp, block.prev_randao),
+        total_difficulty: None,
+        size: Some(U256::from(block.size)),
+    }
+}
+
+/// The header part of a block.
+pub(crate) fn header_of(block: &RpcBlock) -> Header {
+    Header {
+        hash: block.header.hash(),
+        inner: consensus_header(&block.header, block.timestamp, block.prev_randao),
+        total_difficulty: None,
+        size: Some(U256::from(block.size)),
+    }
+}
+
+/// A block object with full transactions or their hashes.
+pub(crate) fn block_object(block: &RpcBlock, full: bool) -> BlockObject {
+    let transactions = if full {
+        let objects = (0..block.transactions.len()).filter_map(|index| transaction_object(block, index));
+        BlockTransactions::Full(objects.collect())
+    } else {
+        BlockTransactions::Hashes(block.transactions.iter().map(|tx| *tx.hash()).collect())
+    };
+    Block {
+        header: header_of(block),
+        uncles: Vec::new(),
+        transactions,
+        withdrawals: Some(Withdrawals::default()),
+    }
+}
+
+/// The block that would come next, as geth shows it: no hash, nonce or beneficiary yet.
+pub(crate) fn pending_block(
+    head: &RpcBlock,
+    base_fee: u64,
+    transactions: &[RecoveredTransaction],
+    full: bool,
+) -> Result<Value, RpcError> {
+    let mut header = consensus_header(&head.header, head.timestamp, B256::ZERO);
+    header.parent_hash = head.header.hash();
+    header.number = head.number() + 1;
+    header.base_fee_per_gas = Some(base_fee);
+    header.gas_used = 0;
+    header.logs_bloom = Bloom::ZERO;
+    header.transactions_root = B256::ZERO;
+    header.receipts_root = B256::ZERO;
+    let transactions = if full {
+        BlockTransactions::Full(transactions.iter().map(pending_object).collect())
+    } else {
+        BlockTransactions::Hashes(transactions.iter().map(|tx| *tx.hash()).collect())
+    };
+    let header = Header { hash: B256::ZERO, inner: header, total_difficulty: None, size: Some(U256::ZERO) };
+    let block: BlockObject =
+        Block { header, uncles: Vec::new(), transactions, withdrawals: Some(Withdrawals::default()) };
+    let mut value = serde_json::to_value(&block).map_err(|error| RpcError::internal(error.to_string()))?;
+    for field in ["hash", "nonce", "miner"] {
+        value[field] = Value::Null;
+    }
+    Ok(value)
+}
+
+fn recovered(tx: &RecoveredTransaction) -> Recovered<EthereumTxEnvelope<TxEip4844>> {
+    Recovered::new_unchecked(tx.envelope().clone(), tx.sender())
+}
+
+/// A transaction of a decided block; `None` past the last.
+pub(crate) fn transaction_object(block: &RpcBlock, index: usize) -> Option<TransactionObject> {
+    let tx = block.transactions.get(index)?;
+    Some(Transaction {
+        inner: recovered(tx),
+        block_hash: Some(block.header.hash()),
+        block_number: Some(block.number()),
+        transaction_index: Some(index as u64),
+        effective_gas_price: Some(tx.envelope().effective_gas_price(Some(block.header.base_fee))),
+        block_timestamp: Some(block.timestamp),
+    })
+}
+
+/// A transaction that is not decided.
+pub(crate) fn pending_object(tx: &RecoveredTransaction) -> TransactionObject {
+    Transaction {
+        inner: recovered(tx),
+        block_hash: None,
+        block_number: None,
+        transaction_index: None,
+        effective_gas_price: None,
+        block_timestamp: None,
+    }
+}
+
+/// A log with its place in the chain.
+fn log_object(block: &RpcBlock, transaction: usize, log_index: u64, log: &alloy_primitives::Log) -> Log {
+    Log {
+        inner: log.clone(),
+        block_hash: Some(block.header.hash()),
+        block_number: Some(block.number()),
+        block_timestamp: Some(block.timestamp),
+        transaction_hash: block.transactions.get(transaction).map(|tx| *tx.hash()),
+        transaction_index: Some(transaction as u64),
+        log_index: Some(log_index),
+        removed: false,
+    }
+}
+
+/// The logs of a block that satisfy `keep`.
+pub(crate) fn logs_where(
+    block: &Arc<RpcBlock>,
+    keep: impl Fn(&alloy_primitives::Log) -> bool,
+) -> impl Iterator<Item = Log> {
+    let logs = block
+        .receipts
+        .iter()
+        .enumerate()
+        .flat_map(|(index, receipt)| receipt.logs.iter().map(move |log| (index, log)));
+    (0u64..)
+        .zip(logs)
+        .filter(move |(_, (_, log))| keep(log))
+        .map(|(log_index, (index, log))| log_object(block, index, log_index, log))
+}
+
+/// A receipt object; `None` past the last.
+pub(crate) fn receipt_object(block: &RpcBlock, index: usize) -> Option<ReceiptObject> {
+    let (tx, receipt) = (block.transactions.get(index)?, block.receipts.get(index)?);
+    let first_log: usize = block.receipts[..index].iter().map(|receipt| receipt.logs.len()).sum();
+    Some(receipt_at(block, index, tx, receipt, first_log as u64))
+}
+
+/// The receipts of a block.
+pub(crate) fn receipt_objects(block: &RpcBlock) -> Vec<ReceiptObject> {
+    let mut next_log = 0;
+    let pairs = block.transactions.iter().zip(block.receipts.iter()).enumerate();
+    pairs
+        .map(|(index, (tx, receipt))| {
+            let object = receipt_at(block, index, tx, receipt, next_log);
+            next_log += receipt.logs.len() as u64;
+            object
+        })
+        .collect()
+}
+
+fn receipt_at(
+    block: &RpcBlock,
+    index: usize,
+    tx: &RecoveredTransaction,
+    receipt: &anfs_primitives::Receipt,
+    first_log: u64,
+) -> ReceiptObject {
+    let logs = (first_log..).zip(&receipt.logs).map(|(at, log)| log_object(block, index, at, log));
+    let consensus = EthReceipt {
+        status: receipt.success.into(),
+        cumulative_gas_used: receipt.cumulative_gas_used,
+        logs: logs.collect(),
+    };
+    let with_bloom = ReceiptWithBloom { receipt: consensus, logs_bloom: receipt.bloom() };
+    TransactionReceipt {
+        inner: ReceiptEnvelope::from_typed(receipt.kind, with_bloom),
+        transaction_hash: *tx.hash(),
+        transaction_index: Some(index as u64),
+        block_hash: Some(block.header.hash()),
+        block_number: Some(block.number()),
+        gas_used: receipt.gas_used,
+        effective_gas_price: tx.envelope().effective_gas_price(Some(block.header.base_fee)),
+        blob_gas_used: None,
+        blob_gas_price: None,
+        from: tx.sender(),
+        to: tx.envelope().to(),
+        contract_address: receipt.contract_address,
+    }
+}

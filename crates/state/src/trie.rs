@@ -1,0 +1,149 @@
+//! One trie: reading, loading and proving.
+
+use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_trie::Nibbles;
+
+use crate::codec::{Encoder, decode};
+use crate::key::{matching, nibble, prefix};
+use crate::node::{Child, Link, Node, NodeRef};
+use crate::value::Value;
+use crate::{EMPTY_ROOT, NodeKey, NodeReader, StateError};
+
+/// A trie over 32-byte hashed keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Trie<V> {
+    root: Option<Child<V>>,
+}
+
+/// Where a trie's unloaded nodes come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) reader: Option<&'a dyn NodeReader>,
+    /// Hashed address of the account whose storage trie it is; `None` for the account trie.
+    pub(crate) owner: Option<B256>,
+    /// What branches are marked with when they are used.
+    pub(crate) generation: u32,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn of_storage(&self, owner: B256) -> Self {
+        Self { owner: Some(owner), ..*self }
+    }
+
+    /// The node of a child, which stands at `path`; loads it if need be.
+    #[inline]
+    pub(crate) fn resolve<'n, V: Value>(
+        &self,
+        child: &'n Child<V>,
+        path: impl FnOnce() -> Nibbles,
+    ) -> Result<&'n Node<V>, StateError> {
+        match &child.link {
+            Link::Node(node) => Ok(node),
+            Link::Lazy(cell) => match cell.get() {
+                Some(node) => Ok(node),
+                None => Ok(cell.fill(self.load(&child.reference, path())?)),
+            },
+        }
+    }
+
+    fn load<V: Value>(&self, reference: &NodeRef, path: Nibbles) -> Result<Node<V>, StateError> {
+        let key = NodeKey { owner: self.owner, path };
+        let expected = reference.as_hash().expect("an embedded node is decoded along with its parent");
+        let bytes = match self.reader {
+            Some(reader) => reader.node(&key)?,
+            None => None,
+        };
+        let bytes = bytes.ok_or_else(|| StateError::MissingNode { key: Box::new(key), expected })?;
+        let found = keccak256(&bytes);
+        if found != expected {
+            return Err(StateError::CorruptNode { key: Box::new(key), expected, found });
+        }
+        decode(&bytes, &path, self.generation)
+            .map_err(|reason| StateError::MalformedNode { key: Box::new(key), reason })
+    }
+}
+
+impl<V> Trie<V> {
+    pub(crate) const fn empty() -> Self {
+        Self { root: None }
+    }
+
+    /// The trie with a root hash, none of it loaded.
+    pub(crate) fn at(root: B256) -> Self {
+        Self { root: (root != EMPTY_ROOT).then(|| Child::lazy(root)) }
+    }
+
+    pub(crate) fn with_root(root: Option<Child<V>>) -> Self {
+        Self { root }
+    }
+
+    pub(crate) fn root(&self) -> Option<&Child<V>> {
+        self.root.as_ref()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.root.is_none()
+    }
+
+    pub(crate) fn root_hash(&self) -> B256 {
+        self.root.as_ref().map_or(EMPTY_ROOT, |root| {
+            root.reference.as_hash().expect("a root is referred to by hash, however short it is")
+        })
+    }
+}
+
+impl<V: Value> Trie<V> {
+    /// The value under a hashed key.
+    pub(crate) fn get(&self, source: &Source<'_>, key: &B256) -> Result<Option<&V>, StateError> {
+        self.walk(source, key, |_, _, _| ())
+    }
+
+    /// The encodings of the nodes from the root towards a key, as far as they are referred to by hash: the
+    /// proof of what is under the key, or that nothing is.
+    pub(crate) fn prove(
+        &self,
+        source: &Source<'_>,
+        key: &B256,
+    ) -> Result<(Option<&V>, Vec<Bytes>), StateError> {
+        let mut encoder = Encoder::new();
+        let mut proof = Vec::new();
+        let value = self.walk(source, key, |child, node, depth| {
+            if !child.reference.is_embedded() {
+                proof.push(Bytes::copy_from_slice(encoder.encode(node, depth)));
+            }
+        })?;
+        Ok((value, proof))
+    }
+
+    /// Follows a key from the root as far as the trie goes.
+    #[inline]
+    fn walk(
+        &self,
+        source: &Source<'_>,
+        key: &B256,
+        mut visit: impl FnMut(&Child<V>, &Node<V>, usize),
+    ) -> Result<Option<&V>, StateError> {
+        let mut depth = 0;
+        let mut next = self.root.as_ref();
+        while let Some(child) = next {
+            let node = source.resolve(child, || prefix(key, depth))?;
+            visit(child, node, depth);
+            next = match node {
+                Node::Leaf(leaf) => return Ok((leaf.key == *key).then_some(&leaf.value)),
+                Node::Branch(branch) => {
+                    branch.touch(source.generation);
+                    let child = branch.child(nibble(key, depth));
+                    depth += 1;
+                    child
+                }
+                Node::Extension(extension) => {
+                    let length = extension.path.len();
+                    let follows = matching(key, depth, &extension.path) == length;
+                    depth += length;
+                    follows.then_some(&extension.child)
+                }
+            };
+        }
+        Ok(None)
+    }
+}
