@@ -136,7 +136,7 @@ impl Builder {
                 return Ok(());
             }
             for tx in batch {
-                self.execute(slot, tx)?;
+                self.execute(slot, &tx)?;
             }
             slot.record();
             if slot.unsent_bytes >= FRAGMENT_BYTES_TARGET {
@@ -146,7 +146,7 @@ impl Builder {
         Ok(())
     }
 
-    fn execute(&self, slot: &mut OpenSlot, tx: RecoveredTransaction) -> Result<(), NodeError> {
+    fn execute(&self, slot: &mut OpenSlot, tx: &RecoveredTransaction) -> Result<(), NodeError> {
         match slot.run.execute(tx.clone()) {
             Ok(()) => Ok(()),
             Err(ExecutionError::Invalid(reason)) => {

@@ -7,7 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use alloy_primitives::{B256, keccak256};
-use anfs_primitives::{Certificate, CertifiedBlock, ChainSpec, Height, Receipt, RecoveredTransaction, SealedHeader};
+use anfs_primitives::{
+    Certificate, CertifiedBlock, ChainSpec, Height, Receipt, RecoveredTransaction, SealedHeader,
+};
 use anfs_rpc::RpcBlock;
 use anfs_state::WorldState;
 use anfs_store::Store;

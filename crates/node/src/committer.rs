@@ -168,9 +168,10 @@ pub(crate) fn run_flusher(context: &SeatContext, inbox: &FlushInbox, mut flushed
     loop {
         match inbox.receive(None) {
             Received::Event(Flush { height, state }) => {
-                let result = state.diff_since(&flushed).map_err(NodeError::from).and_then(|diff| {
-                    Ok(context.store.flush_state(height, state.root(), &diff)?)
-                });
+                let result = state
+                    .diff_since(&flushed)
+                    .map_err(NodeError::from)
+                    .and_then(|diff| Ok(context.store.flush_state(height, state.root(), &diff)?));
                 match result {
                     Ok(()) => flushed = state,
                     Err(error) => {

@@ -209,7 +209,7 @@ fn start_seat(
         pool: PoolLimits::for_chain(spec),
         clock: clock.clone(),
     };
-    Seat::start(config, hub)
+    Seat::start(&config, hub)
 }
 
 fn open_folder(config: &DevnetConfig) -> Result<Folder, NodeError> {

@@ -4,13 +4,12 @@
 //! fsynced before the next message leaves. When that fails the message is not sent; the core's retries bring
 //! it back. spec: PROTOCOL §4
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anfs_consensus::{Depth, Effect, Evidence, Input, ShardCore, ShardStatus};
-use anfs_primitives::{
-    Block, BlockHash, ConsensusMessage, Fault, Height, SeatIndex,
-};
+use anfs_consensus::{Depth, Effect, Evidence, Input, LogRecord, ShardCore, ShardStatus};
+use anfs_primitives::{Block, BlockHash, ConsensusMessage, Fault, Height, SeatIndex};
 use parking_lot::RwLock;
 
 use crate::builder::{SlotInbox, SlotTask};
@@ -36,6 +35,8 @@ pub(crate) type EngineInbox = Inbox<EngineEvent>;
 
 /// Decided blocks sent in answer to one request.
 const SERVE_MAX: u64 = 64;
+/// The signing log is rewritten after it has grown by this much.
+const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Pause before a failed fsync of the signing log is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -49,6 +50,10 @@ pub(crate) struct Engine {
     status: Arc<RwLock<ShardStatus>>,
     wake_at_ms: Option<u64>,
     unsynced: bool,
+    /// What this seat signed above the last durable block, as it stands in the log.
+    live: VecDeque<(Height, Vec<u8>)>,
+    /// Bytes appended to the log since it was last rewritten.
+    appended: usize,
 }
 
 impl Engine {
@@ -59,8 +64,21 @@ impl Engine {
         worker: Arc<WorkInbox>,
         builder: Option<Arc<SlotInbox>>,
         status: Arc<RwLock<ShardStatus>>,
+        replayed: &[LogRecord],
     ) -> Self {
-        Self { context, core, transport, worker, builder, status, wake_at_ms: None, unsynced: false }
+        let live = replayed.iter().map(|record| (record.height(), record.to_bytes())).collect();
+        Self {
+            context,
+            core,
+            transport,
+            worker,
+            builder,
+            status,
+            wake_at_ms: None,
+            unsynced: false,
+            live,
+            appended: 0,
+        }
     }
 
     /// Steps the core until the inbox is closed.
@@ -93,7 +111,21 @@ impl Engine {
             self.carry_out(effect)?;
         }
         self.sync_log()?;
+        self.prune_log()?;
         *self.status.write() = self.core.status();
+        Ok(())
+    }
+
+    /// Drops from the signing log what concerns blocks that are decided *and* on disk: those can never be
+    /// signed for again. What is only decided stays, for a crash may still undo it here.
+    fn prune_log(&mut self) -> Result<(), NodeError> {
+        let durable = self.context.chain.head().header.height;
+        self.live.retain(|(height, _)| *height > durable);
+        if self.appended >= LOG_BYTES_MAX {
+            let keep: Vec<Vec<u8>> = self.live.iter().map(|(_, bytes)| bytes.clone()).collect();
+            self.context.store.prune_votes(&keep)?;
+            self.appended = 0;
+        }
         Ok(())
     }
 
@@ -113,8 +145,11 @@ impl Engine {
                 self.worker.push(Work::Decided { block, certificate });
             }
             Effect::Persist(record) => {
-                self.context.store.append_votes(&[record.to_bytes()])?;
+                let bytes = record.to_bytes();
+                self.context.store.append_votes(std::slice::from_ref(&bytes))?;
                 self.unsynced = true;
+                self.appended += bytes.len();
+                self.live.push_back((record.height(), bytes));
             }
             Effect::Send { to, message } => {
                 self.sync_log()?;

@@ -20,7 +20,9 @@ pub enum NodeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The signing log holds something else than signatures.
-    #[error("the signing log cannot be read: {0}; do not delete it: restore it from a copy, or start the seat on a new key")]
+    #[error(
+        "the signing log cannot be read: {0}; do not delete it: restore it from a copy, or start the seat on a new key"
+    )]
     SigningLog(String),
     /// State could not be read.
     #[error(transparent)]
@@ -43,7 +45,9 @@ pub enum NodeError {
         detail: String,
     },
     /// The data folder belongs to other settings.
-    #[error("{dir} holds a network with other settings ({field}); use the same flags, another --data-dir, or --reset to start anew")]
+    #[error(
+        "{dir} holds a network with other settings ({field}); use the same flags, another --data-dir, or --reset to start anew"
+    )]
     OtherNetwork {
         /// The folder.
         dir: String,

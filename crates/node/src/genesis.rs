@@ -92,7 +92,10 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         pipeline_depth: 4,
         fast_timeout_ms: (choices.slot_ms * 4).max(1_000),
         max_supply: U256::from(1_000_000_000_u64) * U256::from(AFS),
-        shards: vec![ShardSpec { generator: seat(0), verifiers: (1..=choices.verifiers).map(seat).collect() }],
+        shards: vec![ShardSpec {
+            generator: seat(0),
+            verifiers: (1..=choices.verifiers).map(seat).collect(),
+        }],
         accounts,
     };
     spec.validate()?;

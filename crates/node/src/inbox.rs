@@ -92,10 +92,9 @@ impl<T> Inbox<T> {
             match timeout {
                 None => self.not_empty.wait(&mut state),
                 Some(timeout) => {
-                    if self.not_empty.wait_for(&mut state, timeout).timed_out() {
-                        if state.local.is_empty() && state.network.is_empty() {
-                            return if state.closed { Received::Closed } else { Received::TimedOut };
-                        }
+                    let timed_out = self.not_empty.wait_for(&mut state, timeout).timed_out();
+                    if timed_out && state.local.is_empty() && state.network.is_empty() {
+                        return if state.closed { Received::Closed } else { Received::TimedOut };
                     }
                 }
             }

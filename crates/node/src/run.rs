@@ -8,7 +8,8 @@ use anfs_execution::{Ancestors, BlockEnv, BlockExecutor, ExecutionError};
 use anfs_poh::Link;
 use anfs_primitives::vote::ExecutionField;
 use anfs_primitives::{
-    BlockHash, ChainSpec, Entry, Fault, Height, Receipt, RecoveredTransaction, SealedHeader, ShardHeader, Slot,
+    BlockHash, ChainSpec, Entry, Fault, Height, Receipt, RecoveredTransaction, SealedHeader, ShardHeader,
+    Slot,
 };
 use anfs_state::WorldState;
 

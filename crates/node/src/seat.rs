@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use alloy_primitives::{B256, keccak256};
 use anfs_consensus::{Anchor, BlsCrypto, ConsensusError, LogRecord, ShardConfig, ShardCore, ShardStatus};
 use anfs_crypto::bls;
 use anfs_mempool::{Pool, PoolLimits};
-use alloy_primitives::{B256, keccak256};
 use anfs_primitives::{CertificateKind, ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
 use anfs_state::{EMPTY_ROOT, WorldState};
 use anfs_store::{Store, StoreOptions, Tail};
@@ -83,14 +83,15 @@ impl Seat {
     ///
     /// # Errors
     /// When the folder cannot be used or its blocks do not execute to their headers.
-    pub fn start(config: SeatConfig, hub: &Arc<InProcessHub>) -> Result<Self, NodeError> {
+    pub fn start(config: &SeatConfig, hub: &Arc<InProcessHub>) -> Result<Self, NodeError> {
         let genesis_state = WorldState::genesis(config.spec.accounts.iter())?;
-        let genesis =
-            config.spec.genesis_header(config.domain, genesis_state.root(), EMPTY_ROOT).seal();
+        let genesis = config.spec.genesis_header(config.domain, genesis_state.root(), EMPTY_ROOT).seal();
         let options = StoreOptions::new(&config.dir, config.spec.network, genesis.hash());
         let (store, recovered) = Store::open(options)?;
-        let (context, flushed) = prepare(&config, Arc::new(store), &genesis, genesis_state, recovered.flushed, recovered.tail)?;
-        let core = make_core(&config, &context, recovered.votes)?;
+        let (context, flushed) =
+            prepare(config, Arc::new(store), &genesis, genesis_state, recovered.flushed, recovered.tail)?;
+        let replayed = read_log(&recovered.votes)?;
+        let core = make_core(config, &context, replayed.clone())?;
         let inboxes = Inboxes {
             engine: Arc::new(Inbox::new(LOCAL_QUEUE, NETWORK_QUEUE)),
             work: Arc::new(Inbox::new(WORK_QUEUE, AHEAD_QUEUE)),
@@ -101,7 +102,7 @@ impl Seat {
         hub.attach(config.seat, inboxes.engine.clone());
         let status = Arc::new(RwLock::new(core.status()));
         let mut seat = Self { context, status, inboxes, threads: Vec::new() };
-        seat.spawn(core, hub, flushed)?;
+        seat.spawn(core, hub, flushed, &replayed)?;
         Ok(seat)
     }
 
@@ -110,6 +111,7 @@ impl Seat {
         core: ShardCore,
         hub: &Arc<InProcessHub>,
         flushed: (Height, WorldState),
+        replayed: &[LogRecord],
     ) -> Result<(), NodeError> {
         let Inboxes { engine, work, slots, commits, flushes } = &self.inboxes;
         let (engine, work, slots) = (engine.clone(), work.clone(), slots.clone());
@@ -137,7 +139,7 @@ impl Seat {
             self.thread("builder", slots.clone(), move || builder.run(&inbox))?;
         }
         let builder = generates.then_some(slots);
-        let engine_loop = Engine::new(context, core, transport, work, builder, self.status.clone());
+        let engine_loop = Engine::new(context, core, transport, work, builder, self.status.clone(), replayed);
         let inbox = engine.clone();
         self.thread("engine", engine, move || engine_loop.run(&inbox))
     }
@@ -318,22 +320,22 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
 fn make_core(
     config: &SeatConfig,
     context: &SeatContext,
-    votes: Vec<Vec<u8>>,
+    replayed: Vec<LogRecord>,
 ) -> Result<ShardCore, NodeError> {
     let seed = epoch_seed(&config.spec, Epoch::ZERO);
     let shard_config = ShardConfig::new(&config.spec, config.domain, Epoch::ZERO, seed);
     let shard = &config.spec.shards[config.domain.0.saturating_sub(1) as usize];
     let own = Some((config.seat, config.key.clone()));
     let crypto = BlsCrypto::from_spec(own, shard, config.entropy).map_err(ConsensusError::from)?;
-    let votes = votes
-        .iter()
-        .map(|record| LogRecord::from_bytes(record))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| NodeError::SigningLog(error.to_string()))?;
     let head = context.chain.head();
     let fast = head.certificate.as_ref().is_none_or(|cert| cert.kind == CertificateKind::Fast);
     let anchor = Anchor::new(head.header.hash(), &head.header, fast);
-    Ok(ShardCore::new(shard_config, Some(config.seat), Arc::new(crypto), anchor, votes)?)
+    Ok(ShardCore::new(shard_config, Some(config.seat), Arc::new(crypto), anchor, replayed)?)
+}
+
+fn read_log(records: &[Vec<u8>]) -> Result<Vec<LogRecord>, NodeError> {
+    let records = records.iter().map(|record| LogRecord::from_bytes(record));
+    records.collect::<Result<_, _>>().map_err(|error| NodeError::SigningLog(error.to_string()))
 }
 
 /// Public randomness of an epoch. There is one epoch until seats are elected; its seed is the spec's own hash.

@@ -26,7 +26,14 @@ use crate::run::{BlockRun, ExecutedBlock, FollowError, RunOutcome};
 #[derive(Debug)]
 pub(crate) enum Work {
     /// Entries of a block in the making.
-    Entries { height: Height, slot: Slot, view: View, parent: BlockHash, first_entry: u32, entries: Vec<Entry> },
+    Entries {
+        height: Height,
+        slot: Slot,
+        view: View,
+        parent: BlockHash,
+        first_entry: u32,
+        entries: Vec<Entry>,
+    },
     /// A complete block to be checked.
     Check { block: Arc<Block>, depth: Depth, slices: SignerSet },
     /// A decided block to be committed.
@@ -113,7 +120,7 @@ impl Worker {
             Work::Entries { height, slot, view, parent, first_entry, entries } => {
                 self.follow(StreamKey { height, view, parent }, slot, first_entry as usize, &entries)
             }
-            Work::Check { block, depth, slices } => self.check(block, depth, slices),
+            Work::Check { block, depth, slices } => self.check(&block, depth, slices),
             Work::Decided { block, certificate } => self.decide(block, certificate),
             Work::Drop(Unneeded::Stream { height, view, parent }) => {
                 self.streams.remove(&StreamKey { height, view, parent });
@@ -161,7 +168,7 @@ impl Worker {
         BlockRun::start(&context.spec, &context.chain, parent, &place)
     }
 
-    fn check(&mut self, block: Arc<Block>, depth: Depth, slices: SignerSet) -> Result<(), NodeError> {
+    fn check(&mut self, block: &Arc<Block>, depth: Depth, slices: SignerSet) -> Result<(), NodeError> {
         let hash = block.header.hash();
         if block.height() <= self.decided {
             return Ok(());
@@ -172,13 +179,13 @@ impl Worker {
                 self.waiting.entry(block.header.parent).or_default().push(work);
                 return Ok(());
             };
-            let checked = self.execute(&block, parent)?;
+            let checked = self.execute(block, parent)?;
             self.checked.insert(hash, checked);
         }
         let result = match self.checked.get_mut(&hash) {
             Some(Checked::Good { outcome, done }) => {
                 let metrics = &self.context.metrics;
-                check_slices(&block, outcome, slices, done, metrics)
+                check_slices(block, outcome, slices, done, metrics)
             }
             Some(Checked::Bad(fault)) => Err(*fault),
             None => return Ok(()),
@@ -302,10 +309,11 @@ impl Stream {
     fn matches(&self, block: &Block) -> bool {
         let entries = &block.body.entries;
         let links = self.run.links();
-        let prefix = links.len() <= entries.len() && links.iter().zip(entries).all(|(link, entry)| {
-            // The clock's hash binds the entry's transaction hashes; claimed senders are compared below.
-            link.hash == entry.hash && link.num_hashes == entry.num_hashes
-        });
+        let prefix = links.len() <= entries.len()
+            && links.iter().zip(entries).all(|(link, entry)| {
+                // The clock's hash binds the entry's transaction hashes; claimed senders are compared below.
+                link.hash == entry.hash && link.num_hashes == entry.num_hashes
+            });
         let senders = block.body.transactions().zip(self.run.transactions());
         self.slot == block.header.slot
             && self.fault.is_none()
@@ -330,9 +338,8 @@ fn check_slices(
         };
         let (first, end) = (left.entry as usize, right.entry as usize);
         let links = &checked.links[first..end];
-        anfs_poh::check_links(left.hash, links).map_err(|bad| Fault::Clock {
-            entry: u32::try_from(first + bad).unwrap_or(u32::MAX),
-        })?;
+        anfs_poh::check_links(left.hash, links)
+            .map_err(|bad| Fault::Clock { entry: u32::try_from(first + bad).unwrap_or(u32::MAX) })?;
         let range = checked.offsets[first]..checked.offsets[end];
         let forged = checked.executed.transactions[range.clone()].par_iter().position_first(|tx| {
             let recovered = SignedTransaction::clone(tx.signed()).recover();

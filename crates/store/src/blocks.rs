@@ -200,7 +200,7 @@ fn open_last(path: &Path, file: Arc<dyn DiskFile>, first: u64) -> Result<Segment
         file.set_len(segment.end).map_err(StoreError::io("truncate", path))?;
     }
     // Blocks that only the page cache held count as durable from here on, so they must be.
-
+    file.sync().map_err(StoreError::io("fsync", path))?;
     segment.file = Some(file);
     Ok(segment)
 }

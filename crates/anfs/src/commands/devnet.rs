@@ -60,7 +60,8 @@ async fn serve(args: DevnetArgs, as_json: bool) -> Result<(), CommandError> {
 }
 
 fn config(args: &DevnetArgs) -> Result<DevnetConfig, CommandError> {
-    let verifiers = args.verifiers.parse().map_err(|_| CommandError::Usage("--verifiers is no number".into()))?;
+    let verifiers =
+        args.verifiers.parse().map_err(|_| CommandError::Usage("--verifiers is no number".into()))?;
     Ok(DevnetConfig {
         genesis: GenesisChoices {
             chain_id: args.chain_id,
@@ -87,7 +88,9 @@ fn data_dir(args: &DevnetArgs) -> Result<PathBuf, CommandError> {
     set("XDG_DATA_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".local/share")))
         .map(|base| base.join("anfs/devnet"))
-        .ok_or_else(|| CommandError::Usage("no home folder is set; give --data-dir DIR or --ephemeral".into()))
+        .ok_or_else(|| {
+            CommandError::Usage("no home folder is set; give --data-dir DIR or --ephemeral".into())
+        })
 }
 
 /// Waits for Ctrl-C, SIGTERM or a seat that cannot go on; the reason in the last case.
@@ -161,7 +164,8 @@ impl StatusLine {
         self.last = Some((now, transactions));
         let head = devnet.chain().head().header.height;
         let lag = status.proposed.0.saturating_sub(head.0);
-        let path = if status.fast_path { self.style.green("fast path") } else { self.style.yellow("full checks") };
+        let path =
+            if status.fast_path { self.style.green("fast path") } else { self.style.yellow("full checks") };
         let trouble = devnet.trouble().map(|(seat, trouble, _)| format!(" · seat {seat}: {trouble}"));
         let stall = status.stalled.map(|_| self.style.red(" · stalled")).unwrap_or_default();
         eprint!(

@@ -25,8 +25,11 @@ struct Acknowledged {
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_network_is_killed() {
-    let kills = std::env::var("ANFS_KILLS").ok().map_or(KILLS, |text| text.parse().expect("ANFS_KILLS is a number"));
-    let seed = std::env::var("ANFS_SEED").ok().map_or_else(rand::random, |text| text.parse().expect("ANFS_SEED is a number"));
+    let kills =
+        std::env::var("ANFS_KILLS").ok().map_or(KILLS, |text| text.parse().expect("ANFS_KILLS is a number"));
+    let seed = std::env::var("ANFS_SEED")
+        .ok()
+        .map_or_else(rand::random, |text| text.parse().expect("ANFS_SEED is a number"));
     eprintln!("seed {seed}: set ANFS_SEED to draw the same moments");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -84,7 +87,9 @@ fn run_until_killed(devnet: Devnet, acknowledged: &mut Acknowledged, after: Dura
             .collect();
         // The load itself paces this thread: it watches blocks until the moment has come.
         while started.elapsed() < after {
-            let Some(Ok(block)) = rpc.try_call("eth_getBlockByNumber", json!(["latest", false])) else { break };
+            let Some(Ok(block)) = rpc.try_call("eth_getBlockByNumber", json!(["latest", false])) else {
+                break;
+            };
             let number = parse_quantity(&block["number"]);
             acknowledged.blocks.insert(number, (block["hash"].clone(), block["stateRoot"].clone()));
         }

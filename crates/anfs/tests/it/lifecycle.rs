@@ -57,7 +57,8 @@ fn other_settings_on_the_same_folder_are_refused_and_reset_starts_anew() {
     let devnet = Devnet::in_folder(folder.path(), &["--verifiers", "1"]);
     assert!(devnet.interrupt().success());
     let dir = folder.path().to_str().unwrap();
-    let other = anfs().args(["devnet", "--port", "0", "--verifiers", "4", "--data-dir", dir]).output().unwrap();
+    let other =
+        anfs().args(["devnet", "--port", "0", "--verifiers", "4", "--data-dir", dir]).output().unwrap();
     let words = String::from_utf8(other.stderr).unwrap();
     assert_eq!(other.status.code(), Some(5), "{words}");
     assert!(words.contains("--verifiers") && words.contains("--reset"), "{words}");

@@ -214,7 +214,8 @@ impl ShardCore {
                 self.progress_ms = self.now_ms;
                 self.retry_ms = self.now_ms;
             }
-            Input::Tick => {}
+            // A timer may fire early: whatever it was set for is announced again.
+            Input::Tick => self.wake_ms = None,
             Input::Message { from, message } => self.on_message(from, message, effects)?,
             Input::Built(block) => self.on_built(*block, effects)?,
             Input::Checked { block, depth, result } => self.on_checked(block, depth, result),

@@ -1,5 +1,7 @@
 //! Groups of shard cores on a virtual network.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic; clippy sees only the test functions")]
+
 mod fake;
 mod net;
 mod scenarios;

@@ -54,6 +54,8 @@ pub(crate) struct Net {
     pub(crate) proposals: Vec<BTreeMap<Height, BTreeSet<BlockHash>>>,
     /// Crash this seat before its n-th effect.
     pub(crate) crash_at: Option<(u16, usize)>,
+    /// The crash takes all seats with it, and what is on the wire.
+    pub(crate) crash_all: bool,
     pub(crate) effects_done: usize,
     pub(crate) now: u64,
     pub(crate) restarts: u64,
@@ -164,6 +166,7 @@ impl Net {
             votes: vec![Vec::new(); seats],
             proposals: vec![BTreeMap::new(); seats],
             crash_at: None,
+            crash_all: false,
             effects_done: 0,
             now: 0,
             restarts: 0,
@@ -196,6 +199,16 @@ impl Net {
         let log = self.logs[usize::from(seat)].clone();
         let log = log.iter().map(|record| LogRecord::from_bytes(&record.to_bytes()).unwrap()).collect();
         ShardCore::new(self.config.clone(), Some(SeatIndex(seat)), Arc::new(crypto), anchor, log).unwrap()
+    }
+
+    fn crash(&mut self, seat: u16) {
+        if !self.crash_all {
+            return self.restart(seat);
+        }
+        self.queue.clear();
+        for seat in 0..=self.config.verifiers {
+            self.restart(seat);
+        }
     }
 
     /// Kills a seat and starts it again from its disk.
@@ -262,7 +275,7 @@ impl Net {
             for effect in effects {
                 if self.crash_at.is_some_and(|(who, at)| who == seat && at == self.effects_done) {
                     self.crash_at = None;
-                    self.restart(seat);
+                    self.crash(seat);
                     break;
                 }
                 self.effects_done += usize::from(self.crash_at.is_some_and(|(who, _)| who == seat));

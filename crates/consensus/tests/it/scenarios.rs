@@ -1,7 +1,7 @@
 //! What must hold of a group, scenario by scenario.
 
 use alloy_primitives::keccak256;
-use anfs_consensus::{BlsCrypto, Depth, Evidence, LogRecord, Offence, Stall, VoteCrypto};
+use anfs_consensus::{BlsCrypto, Depth, Effect, Evidence, Input, LogRecord, Offence, Stall, VoteCrypto};
 use anfs_primitives::{
     CertificateKind, ConsensusMessage, Fault, Height, SeatIndex, Slot, VoteKind, VoteTarget,
 };
@@ -201,6 +201,32 @@ fn a_crash_before_any_effect_never_leads_to_a_contradiction() {
             assert!(net.lowest() >= 12, "seat {seat} effect {effect}: {}", net.lowest());
         }
     }
+}
+
+#[test]
+fn when_all_seats_die_before_any_effect_the_logs_alone_carry_on() {
+    for seat in [0u16, 1] {
+        for effect in 0..120 {
+            let mut net = Net::new(4, effect);
+            net.crash_at = Some((seat, usize::try_from(effect).unwrap()));
+            net.crash_all = true;
+            net.run_until(4_000);
+            net.check();
+            assert_eq!(net.restarts, 5, "the run is long enough");
+            assert!(net.lowest() >= 12, "seat {seat} effect {effect}: {}", net.lowest());
+        }
+    }
+}
+
+/// The node's timer may fire a moment early; nothing may then be forgotten.
+#[test]
+fn an_early_tick_sets_the_timer_again() {
+    let mut net = Net::new(4, 13);
+    net.run_until(150);
+    let core = net.cores[1].as_mut().unwrap();
+    let mut effects = Vec::new();
+    core.step(150, Input::Tick, &mut effects).unwrap();
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::WakeAt(at) if *at > 150)), "{effects:?}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_revert_takes_gas_and_nonce_and_nothing_else() {
     let at = user(100);
     // Writes, logs, then reverts.
     let state = world([(at, contract(vec![0x60, 1, 0x5f, 0x55, 0x5f, 0x5f, 0xa0, 0x5f, 0x5f, 0xfd]))]);
-    let mut block = BlockExecutor::new(env(), state.clone()).unwrap();
+    let mut block = BlockExecutor::new(env(), state).unwrap();
     let tx = signed(dynamic(0, at.into(), coins(1), Bytes::new(), 100_000), user(0));
     let receipt = block.execute(&tx).unwrap().clone();
     assert!(!receipt.success);
@@ -99,7 +99,7 @@ fn an_address_can_be_used_again_after_it_was_destroyed() {
     ];
     let store_and_die = vec![0x60, 1, 0x5f, 0x55, 0x33, 0xff];
     let state = world([(factory, contract(code))]);
-    let mut block = BlockExecutor::new(env(), state.clone()).unwrap();
+    let mut block = BlockExecutor::new(env(), state).unwrap();
     let at = factory.create2_from_code(B256::ZERO, &store_and_die);
     for nonce in 0..2 {
         let tx = dynamic(nonce, factory.into(), U256::ZERO, store_and_die.clone(), 500_000);

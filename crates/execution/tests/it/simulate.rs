@@ -113,7 +113,7 @@ fn overrides_change_state_and_block_for_one_call() {
     let block = BlockOverrides::default().with_number(U256::from(77)).with_time(99);
     assert_eq!(with(reader(0x43), plain.clone(), Some(block.clone())), U256::from(77));
     assert_eq!(with(reader(0x42), plain.clone(), Some(block)), U256::from(99));
-    assert_eq!(with(reader(0x48), plain.clone(), None), U256::ZERO, "no price, no base fee");
+    assert_eq!(with(reader(0x48), plain, None), U256::ZERO, "no price, no base fee");
     let both = AccountOverride::default().with_state(slots).with_state_diff(slots);
     let state = StateOverridesBuilder::default().append(at, both).build();
     let error = sim.call(&request(at, []), &EvmOverrides::state(Some(state))).unwrap_err();

@@ -53,10 +53,10 @@ impl SeatBackend {
     pub(super) fn state_at(&self, at: At) -> Result<WorldState, BackendError> {
         match at {
             At::Pending => Ok(self.chain.head_state().1),
-            At::Block(height) => self.chain.state(height).ok_or_else(|| BackendError::StatePruned {
-                height,
-                oldest: self.chain.oldest_state(),
-            }),
+            At::Block(height) => self
+                .chain
+                .state(height)
+                .ok_or_else(|| BackendError::StatePruned { height, oldest: self.chain.oldest_state() }),
         }
     }
 }

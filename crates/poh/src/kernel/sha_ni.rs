@@ -28,7 +28,7 @@ const fn width<const L: usize>() -> Width {
 }
 
 /// Whether this machine has the instructions used here. AVX is wanted for its three-operand forms alone: without
-/// them a third of the time goes into copying registers when chains are interleaved.
+/// them over a quarter of the time goes into copying registers when chains are interleaved.
 pub(super) fn is_supported() -> bool {
     is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("avx")
 }

@@ -12,7 +12,7 @@ use super::Words;
 use super::lanes::Width;
 use super::vector::{self, Pair, Vector};
 
-/// Two times eight lanes do not pay where every rotation takes three instructions.
+/// One vector at a time: the state of two would take all sixteen registers.
 pub(super) const AVX2_WIDTHS: [Width; 1] = [Width { lanes: 8, advance: avx2_advance, mix: avx2_mix }];
 
 /// Two interleaved vectors of 16 lanes, and one.
