@@ -26,15 +26,20 @@ pub(crate) struct PeersArgs {
     /// The anfs program.
     #[arg(long, default_value = "target/release/anfs")]
     anfs: PathBuf,
-    /// Compiled ERC-20 (JSON with `bytecode`, a constructor that mints to its creator and `transfer`).
+    /// Compiled contracts, as `node tests/clients/compile.mjs` prints them: `Token` is used.
     #[arg(long)]
-    token: PathBuf,
+    artifacts: PathBuf,
     /// Runs of each server; the median is printed.
     #[arg(long, default_value_t = 3)]
     runs: usize,
     #[command(flatten)]
     shape: Shape,
 }
+
+/// Units of the token in all.
+const SUPPLY: u128 = 1_000_000_000_000;
+/// Units that each sender gets: enough for any load.
+const SHARE: u64 = 1_000_000;
 
 /// A server to be measured.
 struct Peer {
@@ -52,7 +57,7 @@ struct Figures {
 
 pub(crate) async fn run(args: PeersArgs) -> eyre::Result<()> {
     let peers = peers(&args);
-    let token = bytecode(&args.token)?;
+    let token = creation_code(&args.artifacts)?;
     for (title, erc20) in [("Transfers", false), ("ERC-20 transfers", true)] {
         println!(
             "\n{title}: {} from {} senders, median of {} runs\n",
@@ -156,16 +161,18 @@ fn table(medians: &[(&str, Figures)]) {
     print_table(&rows);
 }
 
-fn bytecode(path: &Path) -> eyre::Result<Bytes> {
+/// The creation code of `Token`, with the whole supply as its constructor's argument.
+fn creation_code(path: &Path) -> eyre::Result<Bytes> {
     let text = fs::read_to_string(path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
-    let artefact: Value = serde_json::from_str(&text)?;
-    let code = artefact.get("bytecode").and_then(Value::as_str);
-    Ok(code.ok_or_else(|| eyre!("{} has no bytecode", path.display()))?.parse()?)
+    let artifacts: Value = serde_json::from_str(&text)?;
+    let code = artifacts.pointer("/Token/bytecode").and_then(Value::as_str);
+    let code: Bytes = code.ok_or_else(|| eyre!("{} holds no Token with bytecode", path.display()))?.parse()?;
+    let supply = U256::from(SUPPLY).to_be_bytes::<32>();
+    Ok([code.as_ref(), &supply].concat().into())
 }
 
 /// Deploys the token from the first account and gives every sender enough of it.
 async fn spread_token(url: &str, code: &Bytes, senders: u32) -> eyre::Result<Address> {
-    const UNITS: u64 = 1_000_000;
     let wallets = wallets(senders)?;
     let owner = &wallets[0];
     let mut client = Client::connect(url).await?;
@@ -196,7 +203,7 @@ async fn spread_token(url: &str, code: &Bytes, senders: u32) -> eyre::Result<Add
     for wallet in &wallets[1..] {
         let mut input = alloy_primitives::keccak256("transfer(address,uint256)")[..4].to_vec();
         input.extend_from_slice(wallet.address().into_word().as_slice());
-        input.extend_from_slice(&U256::from(UNITS).to_be_bytes::<32>());
+        input.extend_from_slice(&U256::from(SHARE).to_be_bytes::<32>());
         let raw = sign(TxKind::Call(token), input.into(), 100_000)?;
         last = Some(client.call("eth_sendRawTransaction", json!([raw])).await?);
     }

@@ -1,10 +1,21 @@
-//! The command line.
+//! The command line: what can be asked for, and the words of `--help`.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+mod devnet;
+mod keys;
+mod machine;
+mod read;
+mod wallet;
 
-use anfs_node::genesis::{DEFAULT_CHAIN_ID, DEFAULT_MNEMONIC};
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use devnet::DevnetArgs;
+pub(crate) use keys::{ExportArgs, GenerateArgs, InspectArgs, KeysCommand, PasswordArgs};
+pub(crate) use machine::{CompletionsArgs, DoctorArgs};
+pub(crate) use read::{BlockArgs, CallArgs, TxArgs};
+pub(crate) use wallet::{AccountCommand, ImportArgs, SendArgs, StateArgs};
+
+/// Where a devnet listens unless it is told otherwise.
+pub(crate) const DEFAULT_RPC_URL: &str = "http://127.0.0.1:8545";
 
 /// A sharded blockchain: run a network, use it, look into it.
 #[derive(Debug, Parser)]
@@ -28,54 +39,56 @@ Set NO_COLOR to switch colours off, and ANFS_LOG (as RUST_LOG: anfs=debug) for l
 pub(crate) enum Command {
     /// Run a whole network on this machine: one generator, its verifiers, and an Ethereum JSON-RPC port.
     Devnet(DevnetArgs),
+    /// Keep accounts in encrypted files, and ask for balances and nonces.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Send value, call a contract, or deploy one; waits for the receipt.
+    Send(SendArgs),
+    /// Call a contract without a transaction and decode what it returns.
+    Call(CallArgs),
+    /// Show a block: header, certificate, slices and who checked them.
+    Block(BlockArgs),
+    /// Show a transaction: status, fee, logs, and why it reverted.
+    Tx(TxArgs),
+    /// Make and manage the signing keys of validators (BLS, EIP-2335 files).
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Check this machine and the node, and say what to do about what is wrong.
+    Doctor(DoctorArgs),
+    /// Print the completion script of a shell.
+    Completions(CompletionsArgs),
 }
 
-/// See `anfs devnet --help`.
+/// Which node to talk to.
 #[derive(Debug, Args)]
-pub(crate) struct DevnetArgs {
-    /// Shards of the network. This version runs one.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
-    pub(crate) shards: u16,
-    /// Verifiers of the shard: 1, 4, 7 or 10.
-    #[arg(long, default_value = "4", value_parser = ["1", "4", "7", "10"])]
-    pub(crate) verifiers: String,
-    /// Port of HTTP and WebSocket; 0 lets the system choose.
-    #[arg(long, short, default_value_t = 8545, env = "ANFS_PORT")]
-    pub(crate) port: u16,
-    /// Address to listen on. The unlocked accounts can be used by whoever reaches it.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) host: IpAddr,
-    /// Funded accounts.
-    #[arg(long, short, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) accounts: u32,
-    /// Balance of each account, in AFS.
-    #[arg(long, default_value_t = 10_000)]
-    pub(crate) balance: u64,
-    /// BIP-39 phrase that the accounts and the seats' keys are derived from.
-    #[arg(long, short, default_value = DEFAULT_MNEMONIC, hide_default_value = true)]
-    pub(crate) mnemonic: String,
-    /// Chain id that wallets sign for.
-    #[arg(long, default_value_t = DEFAULT_CHAIN_ID, value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX)))]
-    pub(crate) chain_id: u64,
-    /// Length of a slot in milliseconds: a block is made in each.
-    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(10..=60_000))]
-    pub(crate) slot_ms: u64,
-    /// Gas that a block may use.
-    #[arg(long, default_value_t = 200_000_000, value_parser = clap::value_parser!(u64).range(5_000_000..=1 << 40))]
-    pub(crate) gas_limit: u64,
-    /// Folder of the network; it is kept, and a later start goes on from it [default: the user's data folder].
-    #[arg(long, env = "ANFS_DATA_DIR", conflicts_with = "ephemeral")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Keep nothing: use a temporary folder and remove it at the end.
-    #[arg(long)]
-    pub(crate) ephemeral: bool,
-    /// Start anew: remove the network that the folder holds.
-    #[arg(long)]
-    pub(crate) reset: bool,
-    /// Write accounts, keys and URLs to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config_out: Option<PathBuf>,
-    /// Print only errors.
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
+pub(crate) struct RpcArgs {
+    /// URL of the node's JSON-RPC port [default: http://127.0.0.1:8545].
+    #[arg(long, value_name = "URL", env = "ANFS_RPC_URL")]
+    pub(crate) rpc_url: Option<String>,
+}
+
+impl RpcArgs {
+    pub(crate) fn url(&self) -> &str {
+        self.rpc_url.as_deref().unwrap_or(DEFAULT_RPC_URL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn who_signs_must_be_said_once() {
+        let to = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+        let parse = |flags: &[&str]| Cli::try_parse_from([&["anfs", "send", to, "1"], flags].concat());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--from", to]).is_ok());
+        assert!(parse(&["--from", to, "--account", "me"]).is_err());
+    }
 }

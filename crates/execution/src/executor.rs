@@ -1,6 +1,7 @@
 //! Executes the transactions of one block, one after the other.
 
-use alloy_primitives::{Address, Bloom};
+use alloy_primitives::map::{AddressSet, B256Set};
+use alloy_primitives::{Address, Bloom, BloomInput, Log};
 use anfs_primitives::{Receipt, RecoveredTransaction};
 use anfs_state::{AccountInfo, StateChanges, StateError, StateRead, WorldState};
 use revm::context::TxEnv;
@@ -28,8 +29,30 @@ pub struct BlockExecutor<S: StateRead = WorldState> {
     evm: Evm<Overlay<S>>,
     receipts: Vec<Receipt>,
     gas_used: u64,
-    logs_bloom: Bloom,
+    logs_bloom: BlockBloom,
     access: Option<AccessSets>,
+}
+
+/// The union of the receipts' blooms. Addresses and topics recur all through a block, and hashing them is
+/// what a bloom costs, so each is hashed once.
+#[derive(Default)]
+struct BlockBloom {
+    bloom: Bloom,
+    addresses: AddressSet,
+    topics: B256Set,
+}
+
+impl BlockBloom {
+    fn accrue(&mut self, log: &Log) {
+        if self.addresses.insert(log.address) {
+            self.bloom.accrue(BloomInput::Raw(log.address.as_slice()));
+        }
+        for topic in log.data.topics() {
+            if self.topics.insert(*topic) {
+                self.bloom.accrue(BloomInput::Raw(topic.as_slice()));
+            }
+        }
+    }
 }
 
 /// What a block did.
@@ -72,7 +95,7 @@ impl<S: StateRead> BlockExecutor<S> {
             evm: Evm::new(overlay, cfg, block),
             receipts: Vec::new(),
             gas_used: 0,
-            logs_bloom: Bloom::ZERO,
+            logs_bloom: BlockBloom::default(),
             access: None,
         };
         record_parent_hash(&mut executor.evm, number)?;
@@ -103,7 +126,7 @@ impl<S: StateRead> BlockExecutor<S> {
         self.gas_used = self.gas_used.saturating_add(gas_used);
         let receipt = receipt(kind, result, gas_used, self.gas_used);
         for log in &receipt.logs {
-            self.logs_bloom.accrue_log(log);
+            self.logs_bloom.accrue(log);
         }
         self.receipts.push(receipt);
         Ok(self.receipts.last().expect("one was pushed just now"))
@@ -165,7 +188,7 @@ impl<S: StateRead> BlockExecutor<S> {
             changes: self.evm.db().changes(),
             receipts: self.receipts,
             gas_used: self.gas_used,
-            logs_bloom: self.logs_bloom,
+            logs_bloom: self.logs_bloom.bloom,
             access: self.access.unwrap_or_default(),
         })
     }

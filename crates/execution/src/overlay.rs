@@ -27,7 +27,7 @@ pub(crate) struct Overlay<S> {
 
 #[derive(Clone, Debug, Default)]
 struct Cached {
-    base: Option<AccountInfo>,
+    base: Option<anfs_state::AccountInfo>,
     now: Option<AccountInfo>,
     changed: bool,
     /// What the base stores for the account is void.
@@ -97,20 +97,7 @@ impl<S: StateRead> Overlay<S> {
     }
 
     fn cached(&mut self, address: Address) -> Result<&mut Cached, StateError> {
-        match self.accounts.entry(address) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                let base = self.base.account(&address)?.map(|info| AccountInfo {
-                    balance: info.balance,
-                    nonce: info.nonce,
-                    code_hash: info.code_hash,
-                    code: None,
-                    ..AccountInfo::default()
-                });
-                let now = base.clone();
-                Ok(entry.insert(Cached { base, now, ..Cached::default() }))
-            }
-        }
+        load(&mut self.accounts, &self.base, address)
     }
 
     /// Takes over what a transaction left in the journal. The order of the accounts does not matter.
@@ -193,17 +180,19 @@ impl<S: StateRead> Overlay<S> {
     }
 
     fn read_slot(&mut self, address: Address, key: U256) -> Result<U256, StateError> {
-        let cached = self.cached(address)?;
-        if let Some(slot) = cached.storage.get(&key) {
-            return Ok(slot.now);
+        let cached = load(&mut self.accounts, &self.base, address)?;
+        match cached.storage.entry(key) {
+            Entry::Occupied(slot) => Ok(slot.get().now),
+            Entry::Vacant(slot) => {
+                let value = if cached.wiped || cached.base.is_none() {
+                    U256::ZERO
+                } else {
+                    self.base.storage(&address, &B256::from(key))?
+                };
+                slot.insert(Slot { base: value, now: value });
+                Ok(value)
+            }
         }
-        let value = if cached.wiped || cached.base.is_none() {
-            U256::ZERO
-        } else {
-            self.base.storage(&address, &B256::from(key))?
-        };
-        self.cached(address)?.storage.insert(key, Slot { base: value, now: value });
-        Ok(value)
     }
 
     /// Everything that differs from the base.
@@ -248,13 +237,35 @@ impl Cached {
             .collect();
         let same_info = match (&self.base, &self.now) {
             (None, None) => true,
-            (Some(a), Some(b)) => a.balance == b.balance && a.nonce == b.nonce && a.code_hash == b.code_hash,
+            (Some(base), Some(now)) => *base == plain(now),
             _ => false,
         };
         if same_info && storage.is_empty() && !wipe_storage {
             return None;
         }
         Some(AccountChange { info: self.now.as_ref().map(plain), wipe_storage, storage })
+    }
+}
+
+/// The account's entry, filled from the base at the first look.
+fn load<'a, S: StateRead>(
+    accounts: &'a mut AddressMap<Cached>,
+    base: &S,
+    address: Address,
+) -> Result<&'a mut Cached, StateError> {
+    match accounts.entry(address) {
+        Entry::Occupied(entry) => Ok(entry.into_mut()),
+        Entry::Vacant(entry) => {
+            let base = base.account(&address)?;
+            let now = base.map(|info| AccountInfo {
+                balance: info.balance,
+                nonce: info.nonce,
+                code_hash: info.code_hash,
+                code: None,
+                ..AccountInfo::default()
+            });
+            Ok(entry.insert(Cached { base, now, ..Cached::default() }))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anfs_consensus::shard::SERVE_BLOCKS_MAX;
 use anfs_consensus::{Depth, Effect, Evidence, Input, LogRecord, ShardCore, ShardStatus};
 use anfs_primitives::{Block, BlockHash, ConsensusMessage, Fault, Height, SeatIndex};
 use parking_lot::RwLock;
@@ -33,8 +34,6 @@ pub(crate) enum EngineEvent {
 /// The engine's mailbox.
 pub(crate) type EngineInbox = Inbox<EngineEvent>;
 
-/// Decided blocks sent in answer to one request.
-const SERVE_MAX: u64 = 64;
 /// The signing log is rewritten after it has grown by this much.
 const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Pause before a failed fsync of the signing log is tried again.
@@ -188,7 +187,7 @@ impl Engine {
     }
 
     fn serve(&self, to: SeatIndex, from: Height) -> Result<(), NodeError> {
-        for height in from.0..from.0.saturating_add(SERVE_MAX) {
+        for height in from.0..from.0.saturating_add(SERVE_BLOCKS_MAX) {
             let Some(certified) = self.context.chain.certified_block(Height(height))? else { break };
             self.transport.send(self.context.seat, to, ConsensusMessage::Block(Box::new(certified)));
         }

@@ -149,6 +149,9 @@ pub trait ChainReader: Send + Sync + Debug {
     /// Base fee of the block after the head, in wei.
     fn next_base_fee(&self) -> u64;
 
+    /// Unix time, in seconds, of the block that would come next if it were made now.
+    fn next_timestamp(&self) -> u64;
+
     /// `None` when the node is at the tip.
     fn syncing(&self) -> Option<SyncInfo>;
 }

@@ -38,8 +38,11 @@ pub struct RpcConfig {
     pub batch_calls_max: usize,
     /// Nesting of arrays and objects in one request.
     pub json_depth_max: usize,
-    /// Time that a client has to send the headers of a request, in milliseconds.
+    /// Time that a client has to send the headers of a request, from their first byte on (of the first
+    /// request: from the connection on), in milliseconds.
     pub header_timeout_ms: u64,
+    /// Time that a connection without a request under way is kept, in milliseconds.
+    pub idle_timeout_ms: u64,
     /// Time that a client has to send the body of a request, in milliseconds.
     pub body_timeout_ms: u64,
     /// Time that a client has to take a message from its WebSocket, in milliseconds.
@@ -80,6 +83,7 @@ impl Default for RpcConfig {
             batch_calls_max: 1000,
             json_depth_max: 64,
             header_timeout_ms: 10_000,
+            idle_timeout_ms: 75_000,
             body_timeout_ms: 30_000,
             write_timeout_ms: 10_000,
             connection_calls_max: 32,

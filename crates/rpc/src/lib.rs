@@ -23,6 +23,7 @@ pub mod backend;
 pub mod config;
 mod dispatch;
 pub mod error;
+mod head_guard;
 mod http;
 pub mod methods;
 mod params;

@@ -95,6 +95,7 @@ pub const METHODS: &[Method] = &[
     heavy("debug_traceCall", debug::trace_call),
     heavy("debug_traceTransaction", debug::trace_transaction),
     quick("eth_accounts", sign::accounts),
+    quick("eth_baseFee", fees::base_fee),
     quick("eth_blobBaseFee", fees::blob_base_fee),
     quick("eth_blockNumber", blocks::block_number),
     heavy("eth_call", execute::call),
@@ -177,7 +178,9 @@ pub const METHODS: &[Method] = &[
     heavy("txpool_content", txpool::content),
     quick("txpool_contentFrom", txpool::content_from),
     heavy("txpool_inspect", txpool::inspect),
+    refused("txpool_statistics", "txpool_status has the same two counts"),
     quick("txpool_status", txpool::status),
+    refused("txpool_transactions", "txpool_content and txpool_contentFrom list the pool's transactions"),
     quick("web3_clientVersion", net::client_version),
     quick("web3_sha3", net::sha3),
 ];

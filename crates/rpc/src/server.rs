@@ -1,5 +1,6 @@
 //! The listener: accepts connections up to a limit and stops without cutting answers short.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,6 +23,7 @@ use crate::api::Api;
 use crate::backend::Backend;
 use crate::config::{ConfigError, RpcConfig};
 use crate::dispatch::Dispatcher;
+use crate::head_guard::{HeadGuard, Phase};
 use crate::http::{Place, Shared, router};
 
 /// Pause after a failed accept: the system is out of file descriptors or memory.
@@ -71,13 +74,16 @@ impl RpcServer {
         let connections_max =
             u32::try_from(config.connections_max).expect("validate() bounds connections_max");
         let places = Arc::new(Semaphore::new(connections_max as usize));
-        let header_timeout = Duration::from_millis(config.header_timeout_ms);
+        let timeouts = Timeouts {
+            header: Duration::from_millis(config.header_timeout_ms),
+            idle: Duration::from_millis(config.idle_timeout_ms),
+        };
         let grace = Duration::from_millis(config.shutdown_grace_ms);
         let (stop, stopped) = watch::channel(false);
         let api = Arc::new(Api::new(backend, config));
         let shared = Shared { dispatcher: Arc::new(Dispatcher::new(api)), stop: stopped.clone() };
         let acceptor =
-            Acceptor { router: router(shared), places: Arc::clone(&places), stop: stopped, header_timeout };
+            Acceptor { router: router(shared), places: Arc::clone(&places), stop: stopped, timeouts };
         let accepting = tokio::spawn(acceptor.run(listener));
         Ok(Self { address, stop, accepting, places, connections_max, grace })
     }
@@ -116,7 +122,14 @@ struct Acceptor {
     router: Router,
     places: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
-    header_timeout: Duration,
+    timeouts: Timeouts,
+}
+
+/// How long a connection may take to send a head, and how long it may be without a request.
+#[derive(Clone, Copy, Debug)]
+struct Timeouts {
+    header: Duration,
+    idle: Duration,
 }
 
 impl Acceptor {
@@ -147,7 +160,7 @@ impl Acceptor {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::trace!(%error, "TCP_NODELAY could not be set");
         }
-        tokio::spawn(serve(stream, self.router.clone(), place, self.stop.clone(), self.header_timeout));
+        tokio::spawn(serve(stream, self.router.clone(), place, self.stop.clone(), self.timeouts));
     }
 }
 
@@ -156,21 +169,33 @@ async fn serve(
     router: Router,
     place: OwnedSemaphorePermit,
     mut stop: watch::Receiver<bool>,
-    header_timeout: Duration,
+    timeouts: Timeouts,
 ) {
     gauge!("anfs_rpc_connections").increment(1.0);
     let place: Place = Arc::new(place);
+    let phase = Phase::new();
+    let socket = HeadGuard::new(stream, phase.clone(), timeouts.header);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
+        phase.request_begins();
+        let phase = phase.clone();
         let mut request = request.map(Body::new);
         // A WebSocket outlives this connection's task and keeps the place with it.
         request.extensions_mut().insert(Arc::clone(&place));
-        router.clone().oneshot(request)
+        let answer = router.clone().oneshot(request);
+        async move {
+            let answer = answer.await?;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                phase.upgraded();
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        // Runs from the end of the last answer on; the guard around the socket times heads.
+        .header_read_timeout(timeouts.idle.max(timeouts.header))
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -21,7 +21,7 @@ use anfs_primitives::{RecoveredTransaction, SealedHeader};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::backend::{RpcBlock, RpcHeader};
+use crate::backend::{ChainReader, RpcBlock, RpcHeader};
 use crate::error::RpcError;
 
 /// A transaction object.
@@ -97,7 +97,7 @@ pub(crate) fn header_object(block: &RpcHeader) -> Header {
         hash: block.header.hash(),
         inner: consensus_header(&block.header, block.timestamp, block.prev_randao),
         total_difficulty: None,
-        size: Some(U256::from(block.size)),
+        size: None,
     }
 }
 
@@ -129,15 +129,15 @@ pub(crate) fn block_object(block: &RpcBlock, full: bool) -> BlockObject {
 
 /// The block that would come next, as geth shows it: no hash, nonce or beneficiary yet.
 pub(crate) fn pending_block(
-    head: &RpcBlock,
-    base_fee: u64,
+    chain: &dyn ChainReader,
     transactions: &[RecoveredTransaction],
     full: bool,
 ) -> Result<Value, RpcError> {
-    let mut header = consensus_header(&head.header, head.timestamp, B256::ZERO);
+    let head = chain.head();
+    let mut header = consensus_header(&head.header, chain.next_timestamp(), B256::ZERO);
     header.parent_hash = head.header.hash();
     header.number = head.number() + 1;
-    header.base_fee_per_gas = Some(base_fee);
+    header.base_fee_per_gas = Some(chain.next_base_fee());
     header.gas_used = 0;
     header.logs_bloom = Bloom::ZERO;
     header.transactions_root = B256::ZERO;

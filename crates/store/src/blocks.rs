@@ -47,6 +47,8 @@ impl BlockLog {
         segment_bytes: u64,
     ) -> Result<Self, StoreError> {
         disk.create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
+        // A segment's name may be in memory only, left by a process killed before it fsynced the directory.
+        disk.sync_dir(&dir).map_err(StoreError::io("fsync", &dir))?;
         let numbers = segment_numbers(&*disk, &dir)?;
         let mut segments = Vec::new();
         let mut next = FIRST;

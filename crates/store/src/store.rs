@@ -1,6 +1,6 @@
 //! The store of one node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alloy_primitives::B256;
@@ -142,7 +142,8 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`]: the folder is in use, of another chain, damaged or not writable.
     pub fn open(options: StoreOptions) -> Result<(Self, Recovered), StoreError> {
-        Self::open_on(options, Arc::new(SystemDisk))
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        Self::open_on(options, &disk)
     }
 
     /// As [`Self::open`], with the two logs on the given disk; the state tables and the lock are always on
@@ -150,18 +151,20 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_on(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<(Self, Recovered), StoreError> {
+    pub fn open_on(options: StoreOptions, disk: &Arc<dyn Disk>) -> Result<(Self, Recovered), StoreError> {
         let StoreOptions { dir, network, genesis, flush_every, segment_bytes, cache_bytes } = options;
         let binding = Binding { network, genesis };
-        std::fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
-        disk.create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
+        create_folder(&**disk, &dir)?;
         let lock = FolderLock::acquire(&dir)?;
         let tables = StateTables::open(dir.join("state.redb"), cache_bytes)?;
         let bound = tables.check_binding(binding)?;
         let (votes, records) = VoteLog::open(disk.clone(), dir.clone(), binding, !bound)?;
-        let blocks = Arc::new(BlockLog::open(disk, dir.join("blocks"), binding, segment_bytes)?);
+        let blocks = Arc::new(BlockLog::open(disk.clone(), dir.join("blocks"), binding, segment_bytes)?);
+        // A process killed between creating or renaming a file and the fsync leaves names that only memory
+        // holds, and what they lead to is trusted from here on. Before binding, so that a folder is bound
+        // only once its logs are in place.
+        disk.sync_dir(&dir).map_err(StoreError::io("fsync", &dir))?;
         if !bound {
-            // Last, so that a folder is bound only once its logs are in place.
             tables.bind(binding)?;
         }
         let index = recover_index(&tables, &blocks)?;
@@ -353,6 +356,19 @@ impl Store {
         let tables = Arc::get_mut(&mut self.tables).ok_or(StoreError::Busy { path })?;
         verify(tables, &self.blocks, &self.votes, self.index.get_mut())
     }
+}
+
+/// Creates the folder and its missing parents, durably: with them the signing record would vanish.
+fn create_folder(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
+    std::fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
+    disk.create_dir_all(dir).map_err(StoreError::io("create", dir))?;
+    for path in missing.into_iter().filter(|path| !path.as_os_str().is_empty()) {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        disk.sync_dir(parent).map_err(StoreError::io("fsync", parent))?;
+    }
+    Ok(())
 }
 
 /// Reads back the index of what is durable but not flushed.

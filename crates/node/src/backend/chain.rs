@@ -37,6 +37,12 @@ impl ChainReader for SeatBackend {
         self.context.spec.next_base_fee(head.header.base_fee, head.header.gas_used)
     }
 
+    fn next_timestamp(&self) -> u64 {
+        let spec = &self.context.spec;
+        let next = self.chain.head().header.slot.next();
+        spec.slot_timestamp(spec.slot_at(self.context.clock.now_ms()).max(next))
+    }
+
     fn syncing(&self) -> Option<SyncInfo> {
         let status = self.status.read();
         // A generator runs a few blocks ahead of certification; only a real gap is a sync.

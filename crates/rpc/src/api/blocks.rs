@@ -46,7 +46,7 @@ pub(crate) fn by_number(api: &Api, mut params: Params<'_>) -> Reply {
     if number == BlockNumberOrTag::Pending {
         let chain = &api.backend.chain;
         let transactions = api.backend.pool.best(PENDING_TRANSACTIONS_MAX);
-        return api.json(&pending_block(&chain.head(), chain.next_base_fee(), &transactions, full)?);
+        return api.json(&pending_block(&**chain, &transactions, full)?);
     }
     block_reply(api, BlockId::Number(number), full)
 }
@@ -77,6 +77,10 @@ pub(crate) fn header_by_hash(api: &Api, mut params: Params<'_>) -> Reply {
 pub(crate) fn header_by_number(api: &Api, mut params: Params<'_>) -> Reply {
     let number: BlockNumberOrTag = params.required()?;
     params.end()?;
+    // As the method's specification has it: the pending block has no header yet.
+    if number == BlockNumberOrTag::Pending {
+        return Ok(NULL.to_owned());
+    }
     json(&api.backend.chain.header(api.height(number))?.as_ref().map(header_object))
 }
 

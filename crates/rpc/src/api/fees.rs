@@ -68,6 +68,11 @@ pub(crate) fn max_priority_fee(api: &Api, params: Params<'_>) -> Reply {
     json(&U256::from(suggested_tip(api)?))
 }
 
+pub(crate) fn base_fee(api: &Api, params: Params<'_>) -> Reply {
+    params.end()?;
+    json(&U64::from(api.backend.chain.next_base_fee()))
+}
+
 /// There are no blobs: their fee stands at EIP-4844's minimum for ever.
 pub(crate) fn blob_base_fee(_api: &Api, params: Params<'_>) -> Reply {
     params.end()?;

@@ -194,6 +194,9 @@ impl ChainReader for TestChain {
     fn next_base_fee(&self) -> u64 {
         1_100_000_000
     }
+    fn next_timestamp(&self) -> u64 {
+        self.head().timestamp + 1
+    }
     fn syncing(&self) -> Option<SyncInfo> {
         None
     }

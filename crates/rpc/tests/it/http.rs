@@ -115,6 +115,46 @@ async fn slow_heads_and_bodies_are_cut_off() {
 }
 
 #[tokio::test]
+async fn idle_connections_outlive_slow_heads() {
+    let fixture = Fixture::with(RpcConfig { header_timeout_ms: 50, ..config() }).await;
+    let body = r#"{"id":1,"method":"eth_chainId"}"#;
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut idle = fixture.connect().await;
+    idle.write_all(request.as_bytes()).await.unwrap();
+    assert!(idle.read(&mut [0; 4096]).await.unwrap() > 0);
+    // A client that begins later and never ends its head is cut off, and then another one: so the first has
+    // been idle for longer than a head may take.
+    for _ in 0..2 {
+        let mut slow = fixture.connect().await;
+        slow.write_all(b"POST / HT").await.unwrap();
+        read_all(&mut slow).await;
+    }
+    idle.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let len = idle.read(&mut answer).await.unwrap();
+    assert_eq!(status(&String::from_utf8_lossy(&answer[..len])), 200);
+    // The limit holds for later heads as well.
+    idle.write_all(b"POST / HT").await.unwrap();
+    assert!(read_all(&mut idle).await.is_empty());
+}
+
+#[tokio::test]
+async fn websockets_are_not_timed_as_heads() {
+    let fixture = Fixture::with(RpcConfig { header_timeout_ms: 50, ..config() }).await;
+    let mut socket = fixture.websocket().await;
+    assert_eq!(socket.call("eth_chainId", json!([])).await["result"], "0x7a69");
+    for _ in 0..2 {
+        let mut slow = fixture.connect().await;
+        slow.write_all(b"POST / HT").await.unwrap();
+        read_all(&mut slow).await;
+    }
+    assert_eq!(socket.call("eth_chainId", json!([])).await["result"], "0x7a69");
+}
+
+#[tokio::test]
 async fn surplus_connections_are_turned_away() {
     let fixture = Fixture::with(RpcConfig { connections_max: 1, ..config() }).await;
     let mut first = fixture.connect().await;

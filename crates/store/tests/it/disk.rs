@@ -12,6 +12,8 @@ use anfs_store::disk::{Disk, DiskFile};
 pub(crate) enum Failure {
     /// The machine stops in the middle of it, and nothing works from then on.
     Crash,
+    /// The process is killed in the middle of it; what it wrote stays in the page cache.
+    Kill,
     /// The medium has no room: a write leaves its first half.
     Full,
     /// The medium fails once; an fsync drops what it should have kept.
@@ -27,7 +29,8 @@ pub(crate) enum Survival {
     Some(u64),
 }
 
-const SECTOR: usize = 64;
+/// Tears happen in small pieces, or in pieces that let one record of a group survive and lose another.
+const SECTORS: [usize; 2] = [64, 1024];
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -88,6 +91,11 @@ impl FaultyDisk {
         self.0.lock().unwrap()
     }
 
+    /// The disk as the store takes it.
+    pub(crate) fn shared(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
+    }
+
     /// Operations so far.
     pub(crate) fn operations(&self) -> usize {
         self.world().operations
@@ -106,6 +114,10 @@ impl FaultyDisk {
     /// Makes the disk of a machine that lost power usable again.
     pub(crate) fn restart(&self, survival: Survival) {
         let mut world = self.world();
+        let sector_bytes = match survival {
+            Survival::Some(seed) => SECTORS[usize::from(seed.is_multiple_of(2))],
+            Survival::Nothing | Survival::Everything => SECTORS[0],
+        };
         let mut seed = match survival {
             Survival::Some(seed) => seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             Survival::Nothing | Survival::Everything => 1,
@@ -125,9 +137,9 @@ impl FaultyDisk {
                         }
                     }
                     Change::Write(offset, bytes) => {
-                        for (index, sector) in bytes.chunks(SECTOR).enumerate() {
+                        for (index, sector) in bytes.chunks(sector_bytes).enumerate() {
                             if survives() {
-                                let part = Change::Write(offset + index * SECTOR, sector.to_vec());
+                                let part = Change::Write(offset + index * sector_bytes, sector.to_vec());
                                 apply(&mut inode.durable, &part);
                             }
                         }
@@ -143,6 +155,13 @@ impl FaultyDisk {
             world.durable_names = names;
         }
         world.names = world.durable_names.clone();
+        world.fail_at = None;
+        world.stopped = false;
+    }
+
+    /// Lets the next process use the disk of a machine that ran on.
+    pub(crate) fn resume(&self) {
+        let mut world = self.world();
         world.fail_at = None;
         world.stopped = false;
     }
@@ -175,7 +194,7 @@ impl World {
         match self.fail_at {
             Some((at, failure)) if at == index => {
                 self.fail_at = None;
-                self.stopped = failure == Failure::Crash;
+                self.stopped = matches!(failure, Failure::Crash | Failure::Kill);
                 Err(failure)
             }
             _ => Ok(()),
@@ -195,7 +214,7 @@ impl World {
 
 fn error(failure: Failure) -> io::Error {
     match failure {
-        Failure::Crash => io::Error::other("the machine has stopped"),
+        Failure::Crash | Failure::Kill => io::Error::other("the process has stopped"),
         Failure::Full => io::Error::from(io::ErrorKind::StorageFull),
         Failure::Broken => io::Error::other("input/output error"),
     }
@@ -263,11 +282,17 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut world = self.world();
         world.begin().map_err(error)?;
-        world.durable_names = world.names.clone();
-        world.unsynced_names.clear();
+        let World { names, durable_names, unsynced_names, .. } = &mut *world;
+        let inside = |path: &PathBuf| path.parent() == Some(dir);
+        for image in unsynced_names.iter_mut().chain([durable_names]) {
+            image.retain(|path, _| !inside(path));
+            image.extend(
+                names.iter().filter(|(path, _)| inside(path)).map(|(path, inode)| (path.clone(), *inode)),
+            );
+        }
         Ok(())
     }
 }
@@ -293,7 +318,7 @@ impl DiskFile for Handle {
         let mut world = self.disk.world();
         let failed = world.begin().err();
         let kept = match failed {
-            None | Some(Failure::Crash) => bytes.len(),
+            None | Some(Failure::Crash | Failure::Kill) => bytes.len(),
             Some(Failure::Full | Failure::Broken) => bytes.len() / 2,
         };
         let offset = usize::try_from(offset).unwrap();
@@ -319,7 +344,7 @@ impl DiskFile for Handle {
             Ok(()) => inode.durable = inode.current.clone(),
             // The dirty pages are dropped and count as clean, as Linux has it.
             Err(Failure::Broken | Failure::Full) => inode.current = inode.durable.clone(),
-            Err(Failure::Crash) => return Err(error(Failure::Crash)),
+            Err(failure @ (Failure::Crash | Failure::Kill)) => return Err(error(failure)),
         }
         inode.unsynced.clear();
         result.map_err(error)

@@ -72,6 +72,14 @@ fn run(index: usize, failure: Failure, survival: Survival) {
                 Err(error) => panic!("step {at} failed again: {error}"),
             }
         }
+        if failure == Failure::Kill {
+            // What is served now, and what is added to it, must still be there after a power cut.
+            harness.kill();
+            harness.check().unwrap();
+            harness.step(*step).unwrap();
+            harness.step(Step::SyncBlocks).unwrap();
+            harness.step(Step::SyncVotes).unwrap();
+        }
         harness.crash(survival);
         harness.check().unwrap();
     }
@@ -82,9 +90,18 @@ fn run(index: usize, failure: Failure, survival: Survival) {
 #[test]
 fn a_crash_at_any_operation_loses_nothing_that_was_synced() {
     for index in 0..operations() {
-        for survival in [Survival::Nothing, Survival::Everything, Survival::Some(index as u64 + 1)] {
-            run(index, Failure::Crash, survival);
+        run(index, Failure::Crash, Survival::Nothing);
+        run(index, Failure::Crash, Survival::Everything);
+        for seed in 0..6 {
+            run(index, Failure::Crash, Survival::Some(index as u64 * 6 + seed + 1));
         }
+    }
+}
+
+#[test]
+fn a_kill_at_any_operation_and_a_power_cut_later_lose_nothing_that_was_served() {
+    for index in 0..operations() {
+        run(index, Failure::Kill, Survival::Nothing);
     }
 }
 

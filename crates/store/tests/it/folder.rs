@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use alloy_primitives::B256;
 use anfs_primitives::{Height, NetworkId};
@@ -92,7 +91,7 @@ fn a_log_cut_anywhere_in_its_last_block_opens_without_that_block() {
     let dir = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     let path = dir.path().join("blocks/00000.log");
-    let open = || Store::open_on(options(dir.path()), Arc::new(disk.clone())).unwrap().0;
+    let open = || Store::open_on(options(dir.path()), &disk.shared()).unwrap().0;
     let store = open();
     fill(&store, &blocks[..2]);
     let two = disk.content(&path).len();
@@ -120,7 +119,7 @@ fn damage_before_the_last_block_is_refused_with_file_offset_and_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
     let path = dir.path().join("blocks/00000.log");
-    let (store, _) = Store::open_on(options(dir.path()), Arc::new(disk.clone())).unwrap();
+    let (store, _) = Store::open_on(options(dir.path()), &disk.shared()).unwrap();
     fill(&store, &blocks[..2]);
     let two = disk.content(&path).len();
     fill(&store, &blocks[2..3]);
@@ -130,13 +129,13 @@ fn damage_before_the_last_block_is_refused_with_file_offset_and_remedy() {
     let good = disk.content(&path);
     for at in (two..three).step_by(11).chain(two..two + 24) {
         disk.tamper(&path, |bytes| bytes[at] ^= 0x40);
-        let error = Store::open_on(options(dir.path()), Arc::new(disk.clone())).unwrap_err();
+        let error = Store::open_on(options(dir.path()), &disk.shared()).unwrap_err();
         let StoreError::Corrupt { path: named, offset, .. } = &error else { panic!("byte {at}: {error}") };
         assert_eq!((named, *offset), (&path, two as u64));
         assert!(error.to_string().contains("restore the folder"), "{error}");
         disk.tamper(&path, |bytes| *bytes = good.clone());
     }
-    let (store, _) = Store::open_on(options(dir.path()), Arc::new(disk)).unwrap();
+    let (store, _) = Store::open_on(options(dir.path()), &disk.shared()).unwrap();
     assert_eq!(store.head().unwrap().0, Height(4));
 }
 

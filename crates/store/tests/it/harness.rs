@@ -65,7 +65,7 @@ impl<'a> Harness<'a> {
         if self.store.is_none() {
             let mut options = options(&self.dir);
             options.segment_bytes = 3000;
-            let (store, recovered) = Store::open_on(options, std::sync::Arc::new(self.disk.clone()))?;
+            let (store, recovered) = Store::open_on(options, &self.disk.shared())?;
             let head = store.head().map_or(0, |(height, _)| height.0);
             let count = usize::try_from(head).unwrap();
             assert!((self.synced..=self.appended).contains(&count), "{count} blocks of {}", self.appended);
@@ -149,6 +149,12 @@ impl<'a> Harness<'a> {
     pub(crate) fn crash(&mut self, survival: Survival) {
         self.store = None;
         self.disk.restart(survival);
+    }
+
+    /// The process stops and another one opens the folder; the machine runs on.
+    pub(crate) fn kill(&mut self) {
+        self.store = None;
+        self.disk.resume();
     }
 
     /// Reads everything through every look-up.
