@@ -1,9 +1,12 @@
 //! Benchmarks and Ethereum's state tests: programs of other crates, started the right way.
 
-use eyre::{Result, ensure};
+use std::path::PathBuf;
+use std::process::Command;
+
+use eyre::{Context as _, Result, ensure};
 
 use crate::cli::{BenchArgs, EvmTestsArgs};
-use crate::process::execute;
+use crate::process::{execute, output};
 use crate::repo::Repo;
 use crate::setup;
 
@@ -22,7 +25,19 @@ pub(crate) fn run(repo: &Repo, args: &BenchArgs) -> Result<()> {
             .arg("--anvil")
             .arg(repo.clients().join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"));
     }
+    if name == "peers" && !args.run.iter().any(|arg| arg.starts_with("--artifacts")) {
+        command.arg("--artifacts").arg(artifacts(repo)?);
+    }
     execute(&mut command)
+}
+
+/// Compiles the client suites' contracts, of which the bench uses the token.
+fn artifacts(repo: &Repo) -> Result<PathBuf> {
+    let mut compiler = Command::new("node");
+    let compiled = output(compiler.arg(repo.clients().join("compile.mjs")))?;
+    let path = repo.join("target/bench-artifacts.json");
+    std::fs::write(&path, compiled).wrap_err_with(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 pub(crate) fn evm_tests(repo: &Repo, args: &EvmTestsArgs) -> Result<()> {

@@ -39,6 +39,8 @@ pub(crate) type SlotInbox = Inbox<SlotTask>;
 
 /// How often a slot's clock is advanced when nothing arrives.
 const STEPS_PER_SLOT: u64 = 8;
+/// How often the wait for a parent's execution looks whether it still makes sense.
+const PARENT_WAIT: Duration = Duration::from_millis(50);
 /// Transactions are taken in batches at least this far apart: fewer entries, fuller fragments.
 const BATCH_PAUSE: Duration = Duration::from_millis(4);
 
@@ -88,10 +90,7 @@ impl Builder {
     /// Fills one slot; `None` when the node stops first or the parent was never executed here.
     fn fill(&self, task: SlotTask) -> Result<Option<Block>, NodeError> {
         let context = &self.context;
-        let Some(parent) = context.executed.get(&task.parent) else {
-            tracing::error!(height = %task.height, parent = %task.parent, "asked to build on an unknown block");
-            return Ok(None);
-        };
+        let Some(parent) = self.parent(&task) else { return Ok(None) };
         let mut slot = self.open(task, parent)?;
         let end_ms = context.spec.slot_start_ms(task.slot.next());
         let step = Duration::from_millis((context.spec.slot_ms / STEPS_PER_SLOT).max(1));
@@ -113,6 +112,19 @@ impl Builder {
             context.pool.wait(step.min(left));
         }
         self.close(slot).map(Some)
+    }
+
+    /// The block to build on. After a restart it may still be in execution, so this waits until it is there,
+    /// the node stops, or the height is decided without us.
+    fn parent(&self, task: &SlotTask) -> Option<Arc<ExecutedBlock>> {
+        let context = &self.context;
+        loop {
+            let parent = context.executed.wait_for(&task.parent, PARENT_WAIT);
+            let over = context.health.stopping() || context.chain.head().header.height >= task.height;
+            if parent.is_some() || over {
+                return parent;
+            }
+        }
     }
 
     fn open(&self, task: SlotTask, parent: Arc<ExecutedBlock>) -> Result<OpenSlot, NodeError> {

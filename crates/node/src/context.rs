@@ -31,24 +31,37 @@ pub(crate) struct SeatContext {
 
 /// Blocks that were executed and are not yet below the visible head.
 #[derive(Debug, Default)]
-pub(crate) struct ExecutedBlocks(Mutex<HashMap<BlockHash, Arc<ExecutedBlock>>>);
+pub(crate) struct ExecutedBlocks {
+    blocks: Mutex<HashMap<BlockHash, Arc<ExecutedBlock>>>,
+    added: Condvar,
+}
 
 impl ExecutedBlocks {
     pub(crate) fn insert(&self, block: Arc<ExecutedBlock>) {
-        self.0.lock().insert(block.header.hash(), block);
+        self.blocks.lock().insert(block.header.hash(), block);
+        self.added.notify_all();
     }
 
     pub(crate) fn get(&self, hash: &BlockHash) -> Option<Arc<ExecutedBlock>> {
-        self.0.lock().get(hash).cloned()
+        self.blocks.lock().get(hash).cloned()
+    }
+
+    /// The block with a hash, waiting for its execution at most `timeout`.
+    pub(crate) fn wait_for(&self, hash: &BlockHash, timeout: Duration) -> Option<Arc<ExecutedBlock>> {
+        let mut blocks = self.blocks.lock();
+        if !blocks.contains_key(hash) {
+            self.added.wait_for(&mut blocks, timeout);
+        }
+        blocks.get(hash).cloned()
     }
 
     pub(crate) fn remove(&self, hash: &BlockHash) {
-        self.0.lock().remove(hash);
+        self.blocks.lock().remove(hash);
     }
 
     /// Forgets everything below a height.
     pub(crate) fn prune_below(&self, height: Height) {
-        self.0.lock().retain(|_, block| block.header.height >= height);
+        self.blocks.lock().retain(|_, block| block.header.height >= height);
     }
 
     /// The place of a child of `parent`, with the undecided ancestors above `decided`.
@@ -59,7 +72,7 @@ impl ExecutedBlocks {
         slot: anfs_primitives::Slot,
         beneficiary: alloy_primitives::Address,
     ) -> Place {
-        let blocks = self.0.lock();
+        let blocks = self.blocks.lock();
         let mut undecided = vec![(parent.header.height, parent.header.hash())];
         let mut next = parent.header.parent;
         while let Some(block) = blocks.get(&next).filter(|block| block.header.height > decided) {
