@@ -166,7 +166,8 @@ fn creation_code(path: &Path) -> eyre::Result<Bytes> {
     let text = fs::read_to_string(path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
     let artifacts: Value = serde_json::from_str(&text)?;
     let code = artifacts.pointer("/Token/bytecode").and_then(Value::as_str);
-    let code: Bytes = code.ok_or_else(|| eyre!("{} holds no Token with bytecode", path.display()))?.parse()?;
+    let code: Bytes =
+        code.ok_or_else(|| eyre!("{} holds no Token with bytecode", path.display()))?.parse()?;
     let supply = U256::from(SUPPLY).to_be_bytes::<32>();
     Ok([code.as_ref(), &supply].concat().into())
 }

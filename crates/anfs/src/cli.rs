@@ -19,7 +19,7 @@ pub(crate) const DEFAULT_RPC_URL: &str = "http://127.0.0.1:8545";
 
 /// A sharded blockchain: run a network, use it, look into it.
 #[derive(Debug, Parser)]
-#[command(name = "anfs", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "anfs", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// Print one JSON value instead of text for people.
     #[arg(long, global = true)]

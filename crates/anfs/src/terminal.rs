@@ -20,6 +20,12 @@ impl Style {
         Self { colours: stderr().is_terminal() && wanted() }
     }
 
+    /// Without colours, as tests compare texts.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self { colours: false }
+    }
+
     pub(crate) fn enabled(self) -> bool {
         self.colours
     }

@@ -55,6 +55,15 @@ pub enum ExecutionError {
         /// What is wrong.
         message: String,
     },
+    /// A trace that would take more memory than a request may.
+    #[error(
+        "trace too large: recording it takes more than {limit} bytes; set \"limit\", disable stack, memory \
+         or storage, or use a tracer such as callTracer"
+    )]
+    TraceTooLarge {
+        /// The allowance.
+        limit: usize,
+    },
     /// A tracer that does not run here.
     #[error("{0}")]
     Tracer(String),

@@ -18,6 +18,7 @@
 //! every node. spec: PROTOCOL §3
 
 mod access;
+mod budget;
 mod cancel;
 mod codes;
 mod env;

@@ -31,12 +31,14 @@ pub struct Limits {
     pub gas_cap: u64,
     /// Raised by the caller to stop the run; looked at every thousand instructions.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Memory that the records of one trace request may take, in bytes, by estimate.
+    pub trace_bytes: usize,
 }
 
 impl Default for Limits {
-    /// geth's gas cap, and no flag.
+    /// geth's gas cap, no flag, and traces about as large as answers may be.
     fn default() -> Self {
-        Self { gas_cap: 50_000_000, cancel: None }
+        Self { gas_cap: 50_000_000, cancel: None, trace_bytes: 256 * 1024 * 1024 }
     }
 }
 

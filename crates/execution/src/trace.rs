@@ -20,6 +20,7 @@ use revm::context::{CfgEnv, TxEnv};
 use revm::context_interface::{ContextTr, JournalTr};
 use revm_inspectors::tracing::{DebugInspector, TransactionContext};
 
+use crate::budget::Budget;
 use crate::cancel::Canceller;
 use crate::codes::CodeCache;
 use crate::env::{BlockEnv, spec_id};
@@ -39,6 +40,9 @@ pub struct Tracer<S> {
     overlay: Overlay<S>,
     cancel: Option<Arc<AtomicBool>>,
     gas_cap: u64,
+    /// Allowance of the whole request, and what is left of it.
+    trace_bytes: usize,
+    trace_bytes_left: usize,
     index: usize,
 }
 
@@ -89,8 +93,9 @@ impl<S: StateRead> Tracer<S> {
         let mut evm = Evm::new(overlay, env.cfg(), env.block());
         record_parent_hash(&mut evm, env.number)?;
         let overlay = evm.into_parts().0.journaled_state.database;
-        let Limits { gas_cap, cancel } = limits;
-        Ok(Self { env, block_hash, overlay, cancel, gas_cap, index: 0 })
+        let Limits { gas_cap, cancel, trace_bytes } = limits;
+        let trace_bytes_left = trace_bytes;
+        Ok(Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index: 0 })
     }
 
     /// Executes the next transaction of the block without watching.
@@ -98,7 +103,7 @@ impl<S: StateRead> Tracer<S> {
     /// # Errors
     /// [`ExecutionError::Invalid`] when the transaction does not belong here.
     pub fn skip(self, tx: &RecoveredTransaction) -> Result<Self, ExecutionError> {
-        let Self { env, block_hash, overlay, cancel, gas_cap, index } = self;
+        let Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index } = self;
         let mut evm = Evm::new(overlay, env.cfg(), env.block());
         let outcome = evm.transact(tx_env(tx));
         let mut context = evm.into_parts().0;
@@ -109,7 +114,8 @@ impl<S: StateRead> Tracer<S> {
         }
         let mut overlay = context.journaled_state.database;
         overlay.commit(&mut state);
-        Ok(Self { env, block_hash, overlay, cancel, gas_cap, index: index + 1 })
+        let index = index + 1;
+        Ok(Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index })
     }
 
     /// Traces the next transaction of the block and stands behind it afterwards.
@@ -182,8 +188,9 @@ impl<S: StateRead> Tracer<S> {
         run: Run,
         options: &GethDebugTracingOptions,
     ) -> Result<(GethTrace, Self), ExecutionError> {
-        let Self { env, block_hash, overlay, cancel, gas_cap, index } = self;
-        let watch = (inspector(options)?, Canceller::new(cancel.clone()));
+        let Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index } = self;
+        let bounds = (Canceller::new(cancel.clone()), Budget::new(trace_bytes_left, options));
+        let watch = (inspector(options)?, bounds);
         let mut block = env.block();
         if run.precompiles.is_some() && tx.gas_price == 0 {
             block.basefee = 0;
@@ -191,10 +198,12 @@ impl<S: StateRead> Tracer<S> {
         let mut evm = Evm::with_inspector(overlay, run.cfg, block, watch);
         evm.set_precompiles(run.precompiles.unwrap_or_else(|| Precompiles::new(spec_id(env.fork))));
         let outcome = evm.inspect(tx);
-        let (mut context, (mut inspector, canceller)) = evm.into_parts();
+        let (mut context, (mut inspector, (canceller, budget))) = evm.into_parts();
         if canceller.is_cancelled() {
             return Err(ExecutionError::Cancelled);
         }
+        let too_large = ExecutionError::TraceTooLarge { limit: trace_bytes };
+        let trace_bytes_left = budget.left().ok_or(too_large)?;
         let state = context.journal_mut().finalize();
         let result: ExecutionResult = match outcome {
             Ok(result) => result,
@@ -210,7 +219,8 @@ impl<S: StateRead> Tracer<S> {
             .get_result(Some(run.context), &context.tx, &context.block, &done, &mut overlay)
             .map_err(|error| ExecutionError::Tracer(error.to_string()))?;
         overlay.commit(&mut done.state);
-        Ok((trace, Self { env, block_hash, overlay, cancel, gas_cap, index }))
+        let next = Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index };
+        Ok((trace, next))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::context::SeatContext;
 use crate::engine::{EngineEvent, EngineInbox};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
+use crate::pacing::Pacing;
 use crate::run::{BlockRun, ExecutedBlock, RunOutcome};
 use crate::transport::Transport;
 use crate::worker::generator_beneficiary;
@@ -49,6 +50,7 @@ pub(crate) struct Builder {
     context: Arc<SeatContext>,
     engine: Arc<EngineInbox>,
     transport: Arc<dyn Transport>,
+    pacing: Pacing,
 }
 
 /// A slot in the making.
@@ -61,6 +63,8 @@ struct OpenSlot {
     sent: usize,
     /// Bytes of the entries that were not sent yet, about.
     unsent_bytes: usize,
+    /// It would have taken more if the verifiers had kept up.
+    limited: bool,
 }
 
 impl Builder {
@@ -69,11 +73,12 @@ impl Builder {
         engine: Arc<EngineInbox>,
         transport: Arc<dyn Transport>,
     ) -> Self {
-        Self { context, engine, transport }
+        let pacing = Pacing::new(&context.spec);
+        Self { context, engine, transport, pacing }
     }
 
     /// Fills slots until the inbox is closed.
-    pub(crate) fn run(self, inbox: &SlotInbox) -> Result<(), NodeError> {
+    pub(crate) fn run(mut self, inbox: &SlotInbox) -> Result<(), NodeError> {
         loop {
             match inbox.receive(None) {
                 Received::Event(task) => {
@@ -88,30 +93,42 @@ impl Builder {
     }
 
     /// Fills one slot; `None` when the node stops first or the parent was never executed here.
-    fn fill(&self, task: SlotTask) -> Result<Option<Block>, NodeError> {
-        let context = &self.context;
+    fn fill(&mut self, task: SlotTask) -> Result<Option<Block>, NodeError> {
         let Some(parent) = self.parent(&task) else { return Ok(None) };
         let mut slot = self.open(task, parent)?;
+        match self.fill_until_end(&mut slot) {
+            Ok(true) => self.close(slot).map(Some),
+            unfinished => {
+                self.context.pool.give_back(slot.run.transactions());
+                unfinished.map(|_| None)
+            }
+        }
+    }
+
+    /// Runs a slot to its end; false when the node stops first.
+    fn fill_until_end(&mut self, slot: &mut OpenSlot) -> Result<bool, NodeError> {
+        let context = self.context.clone();
+        let task = slot.task;
         let end_ms = context.spec.slot_start_ms(task.slot.next());
         let step = Duration::from_millis((context.spec.slot_ms / STEPS_PER_SLOT).max(1));
         loop {
             if context.health.stopping() {
-                return Ok(None);
+                return Ok(false);
             }
             let now_ms = context.clock.now_ms();
             if now_ms >= end_ms {
                 break;
             }
-            self.take_transactions(&mut slot, end_ms)?;
-            self.pace(&mut slot, end_ms);
-            self.stream(&mut slot, false);
+            self.take_transactions(slot, end_ms)?;
+            self.pace(slot, end_ms);
+            self.stream(slot, false);
             let left = Duration::from_millis(end_ms.saturating_sub(context.clock.now_ms()));
             if left > BATCH_PAUSE && context.health.wait_unless_stopping(BATCH_PAUSE) {
-                return Ok(None);
+                return Ok(false);
             }
             context.pool.wait(step.min(left));
         }
-        self.close(slot).map(Some)
+        Ok(true)
     }
 
     /// The block to build on. After a restart it may still be in execution, so this waits until it is there,
@@ -129,18 +146,24 @@ impl Builder {
 
     fn open(&self, task: SlotTask, parent: Arc<ExecutedBlock>) -> Result<OpenSlot, NodeError> {
         let context = &self.context;
-        let decided = context.chain.head().header.height;
-        let place = context.executed.place(&parent, decided, task.slot, generator_beneficiary(context));
+        let place = context.executed.place(&parent, task.slot, generator_beneficiary(context));
         let spec = &context.spec;
         let clock = HashClock::new(parent.header.poh_end, spec.hashes_per_slot, spec.ticks_per_slot);
-        let run = BlockRun::start(spec, &context.chain, parent, &place)?;
-        Ok(OpenSlot { task, run, clock, entries: Vec::new(), sent: 0, unsent_bytes: 0 })
+        let run = BlockRun::start(context, parent, &place)?;
+        Ok(OpenSlot { task, run, clock, entries: Vec::new(), sent: 0, unsent_bytes: 0, limited: false })
     }
 
-    /// Takes what the pool offers, until the pool is empty, the block is full or the slot is over.
-    fn take_transactions(&self, slot: &mut OpenSlot, end_ms: u64) -> Result<(), NodeError> {
-        let context = &self.context;
-        while context.clock.now_ms() < end_ms && slot.make_room(&context.spec) {
+    /// Takes what the pool offers, until the pool is empty, the block is full, the slot is over, or the
+    /// verifiers have enough to do.
+    fn take_transactions(&mut self, slot: &mut OpenSlot, end_ms: u64) -> Result<(), NodeError> {
+        let context = self.context.clone();
+        loop {
+            let now_ms = context.clock.now_ms();
+            self.pacing.observe(context.chain.head().header.height, now_ms);
+            slot.limited = !self.pacing.has_room(slot.run.gas_used());
+            if slot.limited || now_ms >= end_ms || !slot.make_room(&context.spec) {
+                return Ok(());
+            }
             let gas_left = context.spec.block_gas_limit.saturating_sub(slot.run.gas_used());
             let batch =
                 context.pool.pool.lock().take_best(ENTRY_TRANSACTIONS_MAX, gas_left, slot.run.base_fee());
@@ -155,7 +178,6 @@ impl Builder {
                 self.stream(slot, false);
             }
         }
-        Ok(())
     }
 
     fn execute(&self, slot: &mut OpenSlot, tx: &RecoveredTransaction) -> Result<(), NodeError> {
@@ -193,13 +215,14 @@ impl Builder {
         slot.unsent_bytes = 0;
     }
 
-    fn close(&self, mut slot: OpenSlot) -> Result<Block, NodeError> {
+    fn close(&mut self, mut slot: OpenSlot) -> Result<Block, NodeError> {
         for tick in slot.clock.finish() {
             slot.push(tick, Vec::new());
         }
         self.stream(&mut slot, true);
-        let OpenSlot { task, run, clock, entries, .. } = slot;
+        let OpenSlot { task, run, clock, entries, limited, .. } = slot;
         let parent = run.parent().clone();
+        self.pacing.closed(task.height, run.gas_used(), limited, self.context.clock.now_ms());
         let outcome = run.finish()?;
         let header = self.header(&task, &parent, &outcome, &entries, clock.hash()).seal();
         let body = BlockBody { entries: BoundedVec::try_from(entries).unwrap_or_default() };
@@ -315,3 +338,6 @@ impl OpenSlot {
         fragments
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,20 @@ struct Recent {
     blocks: VecDeque<(Arc<RpcBlock>, Option<WorldState>)>,
     by_hash: HashMap<B256, Height>,
     by_transaction: HashMap<B256, (Height, u32)>,
+    /// Hashes of the last blocks, the head's last: what BLOCKHASH asks for while blocks are executed must
+    /// be at hand on every node, whatever its limits and its disk.
+    hashes: VecDeque<B256>,
+}
+
+impl Recent {
+    fn head_height(&self) -> Height {
+        self.blocks.back().map_or(Height::ZERO, |(block, _)| block.header.height)
+    }
+
+    fn hash_at(&self, height: Height) -> Option<B256> {
+        let back = usize::try_from(self.head_height().0.checked_sub(height.0)?).ok()?;
+        self.hashes.get(self.hashes.len().checked_sub(back + 1)?).copied()
+    }
 }
 
 /// The decided chain. Cheap to share; readers never wait for a writer longer than a push takes.
@@ -67,6 +81,8 @@ pub struct ChainView {
     heads: broadcast::Sender<Arc<RpcBlock>>,
 }
 
+/// BLOCKHASH reaches so many blocks back.
+const HASHES_MAX: usize = 256;
 /// New heads that a slow subscriber may lag behind before it is told that it missed some.
 const HEADS_BUFFERED: usize = 256;
 
@@ -105,6 +121,10 @@ impl ChainView {
             recent.by_transaction.insert(*tx.hash(), (block.header.height, index));
         }
         recent.blocks.push_back((block.clone(), Some(state)));
+        recent.hashes.push_back(block.header.hash());
+        if recent.hashes.len() > HASHES_MAX {
+            recent.hashes.pop_front();
+        }
         if recent.blocks.len() > self.limits.states {
             let expired = recent.blocks.len() - self.limits.states - 1;
             recent.blocks[expired].1 = None;
@@ -122,10 +142,24 @@ impl ChainView {
         let _ = self.heads.send(block);
     }
 
-    /// Starts over from a state that was read from disk: the block at `height` is the first one in memory.
-    pub(crate) fn restart_at(&self, block: Arc<RpcBlock>, state: WorldState) {
-        *self.recent.write() = Recent::default();
+    /// Starts over from a state that was read from disk: this block is the first one in memory.
+    pub(crate) fn restart_at(&self, block: Arc<RpcBlock>, state: WorldState) -> Result<(), NodeError> {
+        let height = block.header.height;
+        let oldest = height.0.saturating_sub(HASHES_MAX as u64 - 1);
+        let mut hashes = VecDeque::new();
+        for below in oldest..height.0 {
+            hashes.extend(self.hash_on_disk(Height(below))?);
+        }
+        *self.recent.write() = Recent { hashes, ..Recent::default() };
         self.publish(block, state);
+        Ok(())
+    }
+
+    fn hash_on_disk(&self, height: Height) -> Result<Option<B256>, NodeError> {
+        if height == Height::ZERO {
+            return Ok(Some(self.genesis.header.hash()));
+        }
+        Ok(self.store.block_by_height(height)?.map(|record| record.certified.block.header.hash()))
     }
 
     /// The newest block.
@@ -227,14 +261,26 @@ impl ChainView {
         held.map_or(Height::ZERO, |(block, _)| block.header.height)
     }
 
-    /// The hash of the block at a height.
+    /// The hash of the block at a height: the last 256 from memory, older ones (which only traces of old
+    /// blocks ask for) from disk.
     #[must_use]
     pub fn hash_at(&self, height: Height) -> Option<B256> {
-        // BLOCKHASH reaches 256 blocks back; a read error there is reported by the read of the block itself.
-        self.block(height).ok().flatten().map(|block| block.header.hash())
+        let recent = self.recent.read();
+        if height > recent.head_height() {
+            return None;
+        }
+        let at_hand = recent.hash_at(height);
+        drop(recent);
+        at_hand.or_else(|| match self.hash_on_disk(height) {
+            Ok(hash) => hash,
+            Err(error) => {
+                tracing::error!(%height, %error, "cannot read the hash of an old block");
+                None
+            }
+        })
     }
 
-    /// The entries of a decided block, ticks included; genesis has none.
+    /// A decided block with its certificate, ticks included; genesis has none.
     ///
     /// # Errors
     /// When the block log cannot be read.
@@ -258,3 +304,6 @@ impl ChainView {
 pub fn prevrandao(header: &anfs_primitives::ShardHeader) -> B256 {
     keccak256([b"anfs/prevrandao/v1", &header.poh_start.0[..], &header.height.0.to_be_bytes()].concat())
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use anfs_state::{StateRead, WorldState};
 use anfs_store::BlockRecord;
 
 use crate::chain::chain_block;
-use crate::context::SeatContext;
+use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
 use crate::run::ExecutedBlock;
@@ -104,12 +104,13 @@ impl Committer {
             });
             match result.and_then(|()| self.context.store.sync_blocks()) {
                 Ok(()) => {
-                    self.context.health.set_trouble(None);
+                    self.context.health.recovered(Part::BlockLog);
                     return true;
                 }
                 Err(error) => {
-                    tracing::error!(seat = %self.context.seat, %error, "cannot write decided blocks; trying again");
-                    self.context.health.set_trouble(Some(error.to_string()));
+                    if self.context.health.troubled_by(Part::BlockLog, error.to_string()) {
+                        tracing::error!(seat = %self.context.seat, %error, "cannot write decided blocks; trying again");
+                    }
                 }
             }
             if self.context.health.wait_unless_stopping(RETRY) {
@@ -173,10 +174,14 @@ pub(crate) fn run_flusher(context: &SeatContext, inbox: &FlushInbox, mut flushed
                     .map_err(NodeError::from)
                     .and_then(|diff| Ok(context.store.flush_state(height, state.root(), &diff)?));
                 match result {
-                    Ok(()) => flushed = state,
+                    Ok(()) => {
+                        flushed = state;
+                        context.health.recovered(Part::State);
+                    }
                     Err(error) => {
                         // The blocks are safe in their log; the next flush writes everything since the last good one.
                         tracing::error!(seat = %context.seat, %height, %error, "cannot flush the state");
+                        context.health.troubled_by(Part::State, error.to_string());
                     }
                 }
             }

@@ -1,11 +1,12 @@
 //! What the threads of one seat share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anfs_execution::CodeCache;
 use anfs_mempool::Pool;
-use anfs_primitives::{BlockHash, ChainSpec, DomainId, Height, SeatIndex};
+use anfs_primitives::{BlockHash, ChainSpec, DomainId, Height, RecoveredTransaction, SeatIndex};
 use anfs_store::Store;
 use parking_lot::{Condvar, Mutex};
 
@@ -24,6 +25,8 @@ pub(crate) struct SeatContext {
     pub(crate) store: Arc<Store>,
     pub(crate) chain: Arc<ChainView>,
     pub(crate) executed: ExecutedBlocks,
+    /// Contract code that blocks lately ran, analysed.
+    pub(crate) codes: CodeCache,
     pub(crate) pool: Arc<SharedPool>,
     pub(crate) metrics: Arc<SeatMetrics>,
     pub(crate) health: Arc<Health>,
@@ -55,31 +58,31 @@ impl ExecutedBlocks {
         blocks.get(hash).cloned()
     }
 
-    pub(crate) fn remove(&self, hash: &BlockHash) {
-        self.blocks.lock().remove(hash);
+    pub(crate) fn remove(&self, hash: &BlockHash) -> Option<Arc<ExecutedBlock>> {
+        self.blocks.lock().remove(hash)
     }
 
-    /// Forgets everything below a height.
+    /// Forgets everything below a height, which must be visible: see [`Self::place`].
     pub(crate) fn prune_below(&self, height: Height) {
         self.blocks.lock().retain(|_, block| block.header.height >= height);
     }
 
-    /// The place of a child of `parent`, with the undecided ancestors above `decided`.
+    /// The place of a child of `parent`, with the ancestors that are held here. All others are visible in
+    /// the chain, so between the two every ancestor's hash is known, however far the disk is behind.
     pub(crate) fn place(
         &self,
         parent: &ExecutedBlock,
-        decided: Height,
         slot: anfs_primitives::Slot,
         beneficiary: alloy_primitives::Address,
     ) -> Place {
         let blocks = self.blocks.lock();
-        let mut undecided = vec![(parent.header.height, parent.header.hash())];
+        let mut ancestors = vec![(parent.header.height, parent.header.hash())];
         let mut next = parent.header.parent;
-        while let Some(block) = blocks.get(&next).filter(|block| block.header.height > decided) {
-            undecided.push((block.header.height, block.header.hash()));
+        while let Some(block) = blocks.get(&next) {
+            ancestors.push((block.header.height, block.header.hash()));
             next = block.header.parent;
         }
-        Place { slot, beneficiary, undecided }
+        Place { slot, beneficiary, ancestors }
     }
 }
 
@@ -104,6 +107,16 @@ impl SharedPool {
         }
     }
 
+    /// Makes transactions available again that were taken for a block which is not to be.
+    pub(crate) fn give_back(&self, transactions: &[RecoveredTransaction]) {
+        let mut pool = self.pool.lock();
+        for tx in transactions {
+            pool.give_back(tx.hash());
+        }
+        drop(pool);
+        self.ring();
+    }
+
     /// Waits until something arrives, at most `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) {
         let mut rung = self.bell.lock();
@@ -119,23 +132,48 @@ impl SharedPool {
 pub struct Health {
     stopping: Mutex<bool>,
     stopped: Condvar,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<BTreeMap<Part, String>>,
+}
+
+/// What a seat cannot work without. Each is in trouble, and out of it, by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// One of its threads: the seat has stopped.
+    Thread,
+    /// The record of what it signs: without it no vote leaves.
+    SigningLog,
+    /// The log of decided blocks: without it no block becomes visible.
+    BlockLog,
+    /// The state on disk: without it a restart executes more blocks again.
+    State,
 }
 
 impl Health {
-    /// What keeps the node from working, if anything does.
+    /// What keeps the node from working, if anything does: the worst of it.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+        self.trouble.lock().values().next().cloned()
     }
 
-    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock() = trouble;
+    /// The parts that are in trouble.
+    #[must_use]
+    pub fn troubled(&self) -> Vec<Part> {
+        self.trouble.lock().keys().copied().collect()
+    }
+
+    /// Notes that a part is in trouble; true when that is news.
+    pub(crate) fn troubled_by(&self, part: Part, reason: String) -> bool {
+        self.trouble.lock().insert(part, reason).is_none()
+    }
+
+    /// Notes that a part works; true when that is news.
+    pub(crate) fn recovered(&self, part: Part) -> bool {
+        self.trouble.lock().remove(&part).is_some()
     }
 
     /// Stops the node for a fault that it cannot work around.
     pub(crate) fn fail(&self, reason: String) {
-        self.set_trouble(Some(reason));
+        self.troubled_by(Part::Thread, reason);
         self.stop();
     }
 
@@ -159,3 +197,6 @@ impl Health {
         *stopping
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::NodeError;
 use crate::genesis::{self, GenesisChoices};
 use crate::seat::{Seat, SeatConfig};
-use crate::transport::InProcessHub;
+use crate::transport::{InProcessHub, Transport};
 
 const SPEC_FILE: &str = "chain-spec.json";
 
@@ -72,7 +72,7 @@ impl Devnet {
         let wallets = genesis::wallets(&config.genesis.mnemonic, config.genesis.accounts)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let spec = Arc::new(load_or_create_spec(&folder.path, &config.genesis, clock.as_ref())?);
-        let hub = Arc::new(InProcessHub::new(spec.verifiers_per_shard));
+        let hub: Arc<dyn Transport> = Arc::new(InProcessHub::new(spec.verifiers_per_shard));
         // Recovery reads disks and executes blocks: it must not hold up the runtime's threads.
         let (root, mnemonic, seat_spec) = (folder.path.clone(), config.genesis.mnemonic, spec.clone());
         let starting = tokio::task::spawn_blocking(move || {
@@ -193,7 +193,7 @@ fn start_seat(
     root: &Path,
     mnemonic: &str,
     index: u16,
-    hub: &Arc<InProcessHub>,
+    hub: &Arc<dyn Transport>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Seat, NodeError> {
     let seat = SeatIndex(index);
@@ -208,6 +208,7 @@ fn start_seat(
         limits: if serving { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },
         pool: PoolLimits::for_chain(spec),
         clock: clock.clone(),
+        disk: None,
     };
     Seat::start(&config, hub)
 }

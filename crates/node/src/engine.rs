@@ -1,20 +1,21 @@
 //! The loop around the consensus core: inputs in, effects out, in order.
 //!
 //! A vote is on disk before it is on the wire: [`Effect::Persist`] appends to the signing log, and the log is
-//! fsynced before the next message leaves. When that fails the message is not sent; the core's retries bring
-//! it back. spec: PROTOCOL §4
+//! fsynced before the next message leaves. While the disk does not take it, the seat is silent: it keeps
+//! what it has, says so in its health, and tries again. spec: PROTOCOL §4
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anfs_consensus::shard::SERVE_BLOCKS_MAX;
-use anfs_consensus::{Depth, Effect, Evidence, Input, LogRecord, ShardCore, ShardStatus};
+use anfs_consensus::{Depth, Effect, Evidence, Input, LogRecord, ShardCore, ShardStatus, Unneeded};
 use anfs_primitives::{Block, BlockHash, ConsensusMessage, Fault, Height, SeatIndex};
+use anfs_store::{Store, StoreError};
 use parking_lot::RwLock;
 
 use crate::builder::{SlotInbox, SlotTask};
-use crate::context::SeatContext;
+use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
 use crate::transport::Transport;
@@ -36,7 +37,7 @@ pub(crate) type EngineInbox = Inbox<EngineEvent>;
 
 /// The signing log is rewritten after it has grown by this much.
 const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Pause before a failed fsync of the signing log is tried again.
+/// Pause before a failed write of the signing log is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// See the module docs.
@@ -49,6 +50,8 @@ pub(crate) struct Engine {
     status: Arc<RwLock<ShardStatus>>,
     wake_at_ms: Option<u64>,
     unsynced: bool,
+    /// What the builder was asked for last.
+    asked: Option<SlotTask>,
     /// What this seat signed above the last durable block, as it stands in the log.
     live: VecDeque<(Height, Vec<u8>)>,
     /// Bytes appended to the log since it was last rewritten.
@@ -75,6 +78,7 @@ impl Engine {
             status,
             wake_at_ms: None,
             unsynced: false,
+            asked: None,
             live,
             appended: 0,
         }
@@ -88,7 +92,10 @@ impl Engine {
             let timeout = self.wake_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
             let input = match inbox.receive(timeout) {
                 Received::Event(EngineEvent::Message { from, message }) => Input::Message { from, message },
-                Received::Event(EngineEvent::Built(block)) => Input::Built(block),
+                Received::Event(EngineEvent::Built(block)) => {
+                    self.offer(block)?;
+                    continue;
+                }
                 Received::Event(EngineEvent::Checked { block, depth, result }) => {
                     Input::Checked { block, depth, result }
                 }
@@ -103,6 +110,23 @@ impl Engine {
         }
     }
 
+    /// Offers a built block to the core. One that it does not propose, since the chain went another way in
+    /// the meantime, is forgotten.
+    fn offer(&mut self, block: Box<Block>) -> Result<(), NodeError> {
+        let header = &block.header;
+        let (hash, height) = (header.hash(), header.height);
+        let place = (header.height, header.slot, header.parent);
+        let wanted = self.asked.is_some_and(|asked| (asked.height, asked.slot, asked.parent) == place);
+        let proposed = wanted && {
+            self.step(Input::Built(block))?;
+            self.live.iter().any(|(at, _)| *at == height)
+        };
+        if !proposed {
+            self.worker.push(Work::Drop(Unneeded::Block(hash)));
+        }
+        Ok(())
+    }
+
     fn step(&mut self, input: Input) -> Result<(), NodeError> {
         let mut effects = Vec::new();
         self.core.step(self.context.clock.now_ms(), input, &mut effects)?;
@@ -110,29 +134,35 @@ impl Engine {
             self.carry_out(effect)?;
         }
         self.sync_log()?;
-        self.prune_log()?;
-        *self.status.write() = self.core.status();
+        self.prune_log();
+        let status = self.core.status();
+        self.context.metrics.shard(&status);
+        *self.status.write() = status;
         Ok(())
     }
 
     /// Drops from the signing log what concerns blocks that are decided *and* on disk: those can never be
-    /// signed for again. What is only decided stays, for a crash may still undo it here.
-    fn prune_log(&mut self) -> Result<(), NodeError> {
+    /// signed for again. What is only decided stays, for a crash may still undo it here. When the disk does
+    /// not take the shorter log, the longer one goes on growing until the next attempt.
+    fn prune_log(&mut self) {
         let durable = self.context.chain.head().header.height;
         self.live.retain(|(height, _)| *height > durable);
         if self.appended >= LOG_BYTES_MAX {
             let keep: Vec<Vec<u8>> = self.live.iter().map(|(_, bytes)| bytes.clone()).collect();
-            self.context.store.prune_votes(&keep)?;
+            if let Err(error) = self.context.store.prune_votes(&keep) {
+                tracing::warn!(seat = %self.context.seat, %error, "cannot shorten the signing log; it goes on");
+            }
             self.appended = 0;
         }
-        Ok(())
     }
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), NodeError> {
         match effect {
             Effect::StartSlot { height, slot, view, parent } => {
                 if let Some(builder) = &self.builder {
-                    builder.push(SlotTask { height, slot, view, parent });
+                    let task = SlotTask { height, slot, view, parent };
+                    self.asked = Some(task);
+                    builder.push(task);
                 }
             }
             Effect::Entries { height, slot, view, parent, first_entry, entries } => {
@@ -145,7 +175,7 @@ impl Engine {
             }
             Effect::Persist(record) => {
                 let bytes = record.to_bytes();
-                self.context.store.append_votes(std::slice::from_ref(&bytes))?;
+                self.insist(|store| store.append_votes(std::slice::from_ref(&bytes)))?;
                 self.unsynced = true;
                 self.appended += bytes.len();
                 self.live.push_back((record.height(), bytes));
@@ -171,23 +201,37 @@ impl Engine {
     }
 
     fn sync_log(&mut self) -> Result<(), NodeError> {
-        while self.unsynced {
-            match self.context.store.sync_votes() {
-                Ok(()) => self.unsynced = false,
-                Err(error) => {
-                    tracing::error!(seat = %self.context.seat, %error, "cannot write the signing log; trying again");
-                    self.context.health.set_trouble(Some(error.to_string()));
-                    if self.context.health.wait_unless_stopping(RETRY) {
-                        return Err(error.into());
-                    }
-                }
-            }
+        if self.unsynced {
+            self.insist(Store::sync_votes)?;
+            self.unsynced = false;
         }
         Ok(())
     }
 
+    /// Writes to the signing log for as long as it takes; ends unwritten only when the node stops, or for a
+    /// record that no log would take.
+    fn insist(&self, write: impl Fn(&Store) -> Result<(), StoreError>) -> Result<(), NodeError> {
+        let health = &self.context.health;
+        loop {
+            let error = match write(&self.context.store) {
+                Ok(()) => {
+                    health.recovered(Part::SigningLog);
+                    return Ok(());
+                }
+                Err(error @ StoreError::TooLarge { .. }) => return Err(error.into()),
+                Err(error) => error,
+            };
+            if health.troubled_by(Part::SigningLog, error.to_string()) {
+                tracing::error!(seat = %self.context.seat, %error, "cannot write the signing log; trying again");
+            }
+            if health.wait_unless_stopping(RETRY) {
+                return Err(error.into());
+            }
+        }
+    }
+
     fn serve(&self, to: SeatIndex, from: Height) -> Result<(), NodeError> {
-        for height in from.0..from.0.saturating_add(SERVE_BLOCKS_MAX) {
+        for height in from.0..from.0.saturating_add(SERVE_BLOCKS_MAX as u64) {
             let Some(certified) = self.context.chain.certified_block(Height(height))? else { break };
             self.transport.send(self.context.seat, to, ConsensusMessage::Block(Box::new(certified)));
         }
@@ -199,3 +243,6 @@ impl Engine {
         self.context.metrics.evidence();
     }
 }
+
+#[cfg(test)]
+mod tests;

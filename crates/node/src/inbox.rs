@@ -151,4 +151,35 @@ mod tests {
         assert!(matches!(inbox.receive(None), Received::Event(1)));
         assert!(matches!(inbox.receive(None), Received::Closed));
     }
+
+    #[test]
+    fn closing_releases_a_sender_that_waits_and_a_receiver_that_waits() {
+        let inbox = Inbox::new(1, 1);
+        inbox.push(1);
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(|| inbox.push(2));
+            inbox.close();
+            sender.join().unwrap();
+        });
+        assert!(!inbox.offer(3), "nothing gets in");
+        assert!(matches!(inbox.receive(None), Received::Event(_)));
+        let empty: Inbox<u8> = Inbox::new(1, 1);
+        std::thread::scope(|scope| {
+            let receiver = scope.spawn(|| empty.receive(None));
+            empty.close();
+            assert!(matches!(receiver.join().unwrap(), Received::Closed));
+        });
+    }
+
+    #[test]
+    fn a_flood_from_the_network_neither_grows_nor_delays_local_events() {
+        let inbox = Inbox::new(4, 16);
+        for message in 0..10_000 {
+            inbox.offer(message);
+        }
+        assert_eq!(inbox.dropped(), 10_000 - 16);
+        inbox.push(77_777);
+        assert!(matches!(inbox.receive(None), Received::Event(77_777)));
+        assert!(matches!(inbox.receive(Some(Duration::ZERO)), Received::Event(0)), "oldest first");
+    }
 }

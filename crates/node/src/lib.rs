@@ -35,14 +35,19 @@ mod error;
 pub mod genesis;
 mod inbox;
 pub mod metrics;
+mod pacing;
 mod run;
 mod seat;
+#[cfg(test)]
+mod testing;
 mod transport;
 mod worker;
 
-pub use chain::ChainView;
+pub use anfs_store::disk;
+pub use chain::{ChainLimits, ChainView};
 pub use clock::{Clock, SystemClock};
+pub use context::{Health, Part};
 pub use devnet::{Devnet, DevnetConfig};
 pub use error::NodeError;
 pub use seat::{Seat, SeatConfig};
-pub use transport::{InProcessHub, Transport};
+pub use transport::{InProcessHub, Mailbox, Transport};

@@ -1,24 +1,30 @@
 //! Counters of a seat, exported under Prometheus names.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use anfs_consensus::ShardStatus;
 use anfs_primitives::SeatIndex;
-use metrics::{Counter, Gauge, counter, gauge};
-
 use anfs_rpc::RpcBlock;
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 /// Counters of one seat.
 #[derive(Clone)]
 pub struct SeatMetrics {
     height: Gauge,
+    view: Gauge,
+    certified_lag: Gauge,
+    fast: Counter,
+    slow: Counter,
+    synced: Counter,
     transactions: Counter,
     gas_used: Counter,
     slice_hashes: Counter,
     slice_signatures: Counter,
-    network_dropped: Gauge,
+    network_dropped: Counter,
     evidence: Counter,
     offences: Counter,
-    totals: std::sync::Arc<Totals>,
+    totals: Arc<Totals>,
 }
 
 /// The same counts, readable in the process.
@@ -40,17 +46,25 @@ impl std::fmt::Debug for SeatMetrics {
 
 impl SeatMetrics {
     pub(crate) fn new(seat: SeatIndex) -> Self {
+        describe();
         let label = seat.to_string();
+        let blocks =
+            |path: &'static str| counter!("anfs_shard_blocks_total", "seat" => label.clone(), "path" => path);
         Self {
             height: gauge!("anfs_shard_height", "seat" => label.clone()),
+            view: gauge!("anfs_shard_view", "seat" => label.clone()),
+            certified_lag: gauge!("anfs_shard_certified_lag", "seat" => label.clone()),
+            fast: blocks("fast"),
+            slow: blocks("slow"),
+            synced: blocks("synced"),
             transactions: counter!("anfs_shard_transactions_total", "seat" => label.clone()),
             gas_used: counter!("anfs_shard_gas_used_total", "seat" => label.clone()),
             slice_hashes: counter!("anfs_slice_hashes_checked_total", "seat" => label.clone()),
             slice_signatures: counter!("anfs_slice_signatures_checked_total", "seat" => label.clone()),
-            network_dropped: gauge!("anfs_network_dropped_messages", "seat" => label.clone()),
+            network_dropped: counter!("anfs_network_dropped_messages_total", "seat" => label.clone()),
             evidence: counter!("anfs_consensus_evidence_total", "seat" => label.clone()),
             offences: counter!("anfs_peer_offences_total", "seat" => label),
-            totals: std::sync::Arc::default(),
+            totals: Arc::default(),
         }
     }
 
@@ -68,11 +82,19 @@ impl SeatMetrics {
 
     pub(crate) fn committed(&self, block: &RpcBlock) {
         let transactions = block.transactions.len() as u64;
-        #[expect(clippy::cast_precision_loss, reason = "gauges are floats; heights stay far below 2^53")]
-        self.height.set(block.header.height.0 as f64);
+        self.height.set(float(block.header.height.0));
         self.transactions.increment(transactions);
         self.gas_used.increment(block.header.gas_used);
         self.totals.transactions.fetch_add(transactions, Ordering::Relaxed);
+    }
+
+    pub(crate) fn shard(&self, status: &ShardStatus) {
+        self.view.set(float(status.view.0));
+        let known = status.seen.max(status.proposed);
+        self.certified_lag.set(float(known.0.saturating_sub(status.certified.0)));
+        self.fast.absolute(status.fast);
+        self.slow.absolute(status.slow);
+        self.synced.absolute(status.synced);
     }
 
     pub(crate) fn slice_checked(&self, hashes: u64, signatures: usize) {
@@ -84,8 +106,7 @@ impl SeatMetrics {
     }
 
     pub(crate) fn network_dropped(&self, messages: u64) {
-        #[expect(clippy::cast_precision_loss, reason = "gauges are floats; an exact count is not needed")]
-        self.network_dropped.set(messages as f64);
+        self.network_dropped.absolute(messages);
     }
 
     pub(crate) fn offence(&self) {
@@ -95,4 +116,40 @@ impl SeatMetrics {
     pub(crate) fn evidence(&self) {
         self.evidence.increment(1);
     }
+}
+
+/// Gauges are floats; heights and views stay far below 2^53.
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+/// What the names mean, for whoever reads the export.
+fn describe() {
+    describe_gauge!("anfs_shard_height", "Newest decided block that is on this seat's disk.");
+    describe_gauge!("anfs_shard_view", "View that the shard is in, as this seat knows it.");
+    describe_gauge!(
+        "anfs_shard_certified_lag",
+        "Blocks that are proposed or claimed by others above the newest one decided here."
+    );
+    describe_counter!(
+        "anfs_shard_blocks_total",
+        "Blocks decided since start: by all verdicts in one round (fast), by prepare and commit (slow), or fetched (synced)."
+    );
+    describe_counter!("anfs_shard_transactions_total", "Decided transactions since start.");
+    describe_counter!("anfs_shard_gas_used_total", "Gas of decided transactions since start.");
+    describe_counter!("anfs_slice_hashes_checked_total", "Steps of the hash clock that this seat checked.");
+    describe_counter!(
+        "anfs_slice_signatures_checked_total",
+        "Transaction signatures that this seat checked."
+    );
+    describe_counter!(
+        "anfs_network_dropped_messages_total",
+        "Messages of other seats dropped because too many waited."
+    );
+    describe_counter!("anfs_consensus_evidence_total", "Proofs of misbehaviour found.");
+    describe_counter!(
+        "anfs_peer_offences_total",
+        "Breaches of the protocol by peers that prove nothing to others."
+    );
 }

@@ -14,6 +14,7 @@ use anfs_primitives::{
 use anfs_state::WorldState;
 
 use crate::chain::{ChainView, prevrandao};
+use crate::context::SeatContext;
 use crate::error::NodeError;
 
 /// A block that was executed on this node: the ground for its children.
@@ -25,18 +26,18 @@ pub(crate) struct ExecutedBlock {
     pub(crate) receipts: Arc<[Receipt]>,
 }
 
-/// Hashes of ancestors: the undecided ones by value, the decided ones from the chain.
+/// Hashes of ancestors: those that may not be visible yet by value, the others from the chain.
 #[derive(Debug)]
 struct Lineage {
-    undecided: Vec<(Height, BlockHash)>,
+    near: Vec<(Height, BlockHash)>,
     chain: Arc<ChainView>,
 }
 
 impl Ancestors for Lineage {
     fn block_hash(&self, number: u64) -> Option<B256> {
         let height = Height(number);
-        let undecided = self.undecided.iter().find(|(at, _)| *at == height).map(|(_, hash)| *hash);
-        undecided.or_else(|| self.chain.hash_at(height))
+        let near = self.near.iter().find(|(at, _)| *at == height).map(|(_, hash)| *hash);
+        near.or_else(|| self.chain.hash_at(height))
     }
 }
 
@@ -45,8 +46,8 @@ impl Ancestors for Lineage {
 pub(crate) struct Place {
     pub(crate) slot: Slot,
     pub(crate) beneficiary: Address,
-    /// Undecided ancestors, the parent first.
-    pub(crate) undecided: Vec<(Height, BlockHash)>,
+    /// Ancestors down to one that is visible in the chain, the parent first.
+    pub(crate) ancestors: Vec<(Height, BlockHash)>,
 }
 
 /// The environment of the child of `parent` at a place.
@@ -68,7 +69,7 @@ pub(crate) fn child_env(
         gas_limit: spec.block_gas_limit,
         base_fee: spec.next_base_fee(parent.base_fee, parent.gas_used),
         prevrandao: prevrandao(&seed),
-        ancestors: Arc::new(Lineage { undecided: place.undecided.clone(), chain: chain.clone() }),
+        ancestors: Arc::new(Lineage { near: place.ancestors.clone(), chain: chain.clone() }),
     }
 }
 
@@ -83,7 +84,7 @@ pub(crate) fn block_env(spec: &ChainSpec, chain: &Arc<ChainView>, header: &Shard
         gas_limit: header.gas_limit,
         base_fee: header.base_fee,
         prevrandao: prevrandao(header),
-        ancestors: Arc::new(Lineage { undecided: Vec::new(), chain: chain.clone() }),
+        ancestors: Arc::new(Lineage { near: Vec::new(), chain: chain.clone() }),
     }
 }
 
@@ -116,14 +117,13 @@ pub(crate) struct RunOutcome {
 
 impl BlockRun {
     pub(crate) fn start(
-        spec: &ChainSpec,
-        chain: &Arc<ChainView>,
+        context: &SeatContext,
         parent: Arc<ExecutedBlock>,
         place: &Place,
     ) -> Result<Self, NodeError> {
-        let env = child_env(spec, chain, &parent.header, place);
+        let env = child_env(&context.spec, &context.chain, &parent.header, place);
         let base_fee = env.base_fee;
-        let executor = BlockExecutor::new(env, parent.state.clone())?;
+        let executor = BlockExecutor::with_codes(env, parent.state.clone(), context.codes.clone())?;
         Ok(Self { parent, executor, base_fee, transactions: Vec::new(), links: Vec::new(), offsets: vec![0] })
     }
 
@@ -191,7 +191,7 @@ impl BlockRun {
     pub(crate) fn finish(self) -> Result<RunOutcome, NodeError> {
         let outcome = self.executor.finish()?;
         let state = self.parent.state.apply(&outcome.changes)?;
-        let encoded: Vec<Vec<u8>> = self.transactions.iter().map(|tx| tx.encoded().to_vec()).collect();
+        let encoded: Vec<&[u8]> = self.transactions.iter().map(|tx| tx.encoded().as_ref()).collect();
         let receipts: Vec<Vec<u8>> = outcome.receipts.iter().map(Receipt::encoded_2718).collect();
         Ok(RunOutcome {
             state_root: state.root(),

@@ -7,9 +7,11 @@ use std::thread::JoinHandle;
 use alloy_primitives::{B256, keccak256};
 use anfs_consensus::{Anchor, BlsCrypto, ConsensusError, LogRecord, ShardConfig, ShardCore, ShardStatus};
 use anfs_crypto::bls;
+use anfs_execution::CodeCache;
 use anfs_mempool::{Pool, PoolLimits};
 use anfs_primitives::{CertificateKind, ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
 use anfs_state::{EMPTY_ROOT, WorldState};
+use anfs_store::disk::{Disk, SystemDisk};
 use anfs_store::{Store, StoreOptions, Tail};
 use parking_lot::RwLock;
 
@@ -23,7 +25,7 @@ use crate::error::NodeError;
 use crate::inbox::Inbox;
 use crate::metrics::SeatMetrics;
 use crate::run::{BlockRun, ExecutedBlock, FollowError};
-use crate::transport::{InProcessHub, Transport};
+use crate::transport::{Mailbox, Transport};
 use crate::worker::{WorkInbox, Worker};
 
 /// What a seat is made of.
@@ -47,6 +49,8 @@ pub struct SeatConfig {
     pub pool: PoolLimits,
     /// Its clock.
     pub clock: Arc<dyn Clock>,
+    /// The disk of its logs; the system's unless given.
+    pub disk: Option<Arc<dyn Disk>>,
 }
 
 /// Messages of other seats that may wait for the engine; more are dropped.
@@ -60,10 +64,10 @@ const AHEAD_QUEUE: usize = 1024;
 /// Decided blocks that may wait for the disk; then the worker waits.
 const COMMIT_QUEUE: usize = 64;
 
-/// A running seat.
-#[derive(Debug)]
+/// A running seat. Dropping it stops it.
 pub struct Seat {
     context: Arc<SeatContext>,
+    transport: Arc<dyn Transport>,
     status: Arc<RwLock<ShardStatus>>,
     inboxes: Inboxes,
     threads: Vec<(&'static str, JoinHandle<()>)>,
@@ -78,16 +82,23 @@ struct Inboxes {
     flushes: Arc<FlushInbox>,
 }
 
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat").field("seat", &self.context.seat).finish_non_exhaustive()
+    }
+}
+
 impl Seat {
     /// Opens the seat's folder, brings its state up to its last decided block, and starts its threads.
     ///
     /// # Errors
     /// When the folder cannot be used or its blocks do not execute to their headers.
-    pub fn start(config: &SeatConfig, hub: &Arc<InProcessHub>) -> Result<Self, NodeError> {
+    pub fn start(config: &SeatConfig, transport: &Arc<dyn Transport>) -> Result<Self, NodeError> {
         let genesis_state = WorldState::genesis(config.spec.accounts.iter())?;
         let genesis = config.spec.genesis_header(config.domain, genesis_state.root(), EMPTY_ROOT).seal();
         let options = StoreOptions::new(&config.dir, config.spec.network, genesis.hash());
-        let (store, recovered) = Store::open(options)?;
+        let disk = config.disk.clone().unwrap_or_else(|| Arc::new(SystemDisk));
+        let (store, recovered) = Store::open_on(options, &disk)?;
         let (context, flushed) =
             prepare(config, Arc::new(store), &genesis, genesis_state, recovered.flushed, recovered.tail)?;
         let replayed = read_log(&recovered.votes)?;
@@ -99,25 +110,24 @@ impl Seat {
             commits: Arc::new(Inbox::new(COMMIT_QUEUE, 1)),
             flushes: Arc::new(Inbox::new(1, 1)),
         };
-        hub.attach(config.seat, inboxes.engine.clone());
+        transport.attach(config.seat, Mailbox::new(inboxes.engine.clone()));
         let status = Arc::new(RwLock::new(core.status()));
-        let mut seat = Self { context, status, inboxes, threads: Vec::new() };
-        seat.spawn(core, hub, flushed, &replayed)?;
+        let transport = transport.clone();
+        let mut seat = Self { context, transport, status, inboxes, threads: Vec::new() };
+        seat.spawn(core, flushed, &replayed)?;
         Ok(seat)
     }
 
     fn spawn(
         &mut self,
         core: ShardCore,
-        hub: &Arc<InProcessHub>,
         flushed: (Height, WorldState),
         replayed: &[LogRecord],
     ) -> Result<(), NodeError> {
         let Inboxes { engine, work, slots, commits, flushes } = &self.inboxes;
         let (engine, work, slots) = (engine.clone(), work.clone(), slots.clone());
         let (commits, flushes) = (commits.clone(), flushes.clone());
-        let transport: Arc<dyn Transport> = hub.clone();
-        let context = self.context.clone();
+        let (transport, context) = (self.transport.clone(), self.context.clone());
 
         let (flush_context, inbox) = (context.clone(), flushes.clone());
         self.thread("flusher", flushes.clone(), move || {
@@ -202,7 +212,12 @@ impl Seat {
     }
 
     /// Stops the threads, front to back, and writes the state so that the next start is quick.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    fn shut_down(&mut self) {
+        self.transport.detach(self.context.seat);
         self.context.health.stop();
         let head = self.context.chain.head_state();
         self.close_and_join("builder", &self.inboxes.slots.clone());
@@ -229,6 +244,12 @@ impl Seat {
     }
 }
 
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
 struct CloseOnDrop<T>(Arc<Inbox<T>>);
 
 impl<T> Drop for CloseOnDrop<T> {
@@ -238,7 +259,7 @@ impl<T> Drop for CloseOnDrop<T> {
 }
 
 /// Brings state and chain up to the last decided block on disk.
-fn prepare(
+pub(crate) fn prepare(
     config: &SeatConfig,
     store: Arc<Store>,
     genesis: &SealedHeader,
@@ -255,7 +276,7 @@ fn prepare(
             height,
             detail: "its state is on disk but the block is not".into(),
         })?;
-        chain.restart_at(block, state.clone());
+        chain.restart_at(block, state.clone())?;
         flushed = (height, state);
     }
     let pool = Pool::new(config.pool.clone(), chain.head().header.base_fee);
@@ -267,6 +288,7 @@ fn prepare(
         store,
         chain: Arc::new(chain),
         executed: ExecutedBlocks::default(),
+        codes: CodeCache::default(),
         pool: Arc::new(SharedPool::new(pool)),
         metrics: Arc::new(SeatMetrics::new(config.seat)),
         health: Arc::default(),
@@ -290,8 +312,8 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
         let (block, certificate) = (record.certified.block, record.certified.certificate);
         let diverged = |detail: String| NodeError::Diverged { height, detail };
         let (slot, beneficiary) = (block.header.slot, block.header.beneficiary);
-        let place = context.executed.place(&parent, height, slot, beneficiary);
-        let mut run = BlockRun::start(&context.spec, &context.chain, parent, &place)?;
+        let place = context.executed.place(&parent, slot, beneficiary);
+        let mut run = BlockRun::start(context, parent, &place)?;
         for entry in &block.body.entries {
             run.follow(entry).map_err(|error| match error {
                 FollowError::Fault(fault) => diverged(fault.to_string()),
@@ -317,7 +339,7 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn make_core(
+pub(crate) fn make_core(
     config: &SeatConfig,
     context: &SeatContext,
     replayed: Vec<LogRecord>,

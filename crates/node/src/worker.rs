@@ -127,10 +127,23 @@ impl Worker {
                 Ok(())
             }
             Work::Drop(Unneeded::Block(hash)) => {
-                self.checked.remove(&hash);
-                self.context.executed.remove(&hash);
+                self.forget(&hash);
                 Ok(())
             }
+        }
+    }
+
+    /// Forgets a block that is not to be; the generator's transactions in it wait for another one.
+    fn forget(&mut self, hash: &BlockHash) {
+        self.checked.remove(hash);
+        self.waiting.retain(|_, works| {
+            works.retain(|work| !matches!(work, Work::Check { block, .. } if block.header.hash() == *hash));
+            !works.is_empty()
+        });
+        if let Some(executed) = self.context.executed.remove(hash)
+            && executed.header.proposer == self.context.seat
+        {
+            self.context.pool.give_back(&executed.transactions);
         }
     }
 
@@ -164,8 +177,8 @@ impl Worker {
     fn start_run(&self, parent: Arc<ExecutedBlock>, slot: Slot) -> Result<BlockRun, NodeError> {
         let context = &self.context;
         let beneficiary = generator_beneficiary(context);
-        let place = context.executed.place(&parent, self.decided, slot, beneficiary);
-        BlockRun::start(&context.spec, &context.chain, parent, &place)
+        let place = context.executed.place(&parent, slot, beneficiary);
+        BlockRun::start(context, parent, &place)
     }
 
     fn check(&mut self, block: &Arc<Block>, depth: Depth, slices: SignerSet) -> Result<(), NodeError> {
@@ -236,10 +249,11 @@ impl Worker {
         Checked::Good { outcome: Slices { executed, links, offsets }, done: SignerSet::EMPTY }
     }
 
+    /// Compares with the header what is not compared yet: the core has matched it with the entries.
     fn compare(&self, block: &Block, outcome: &RunOutcome) -> Result<(), Fault> {
         let (spec, header) = (&self.context.spec, &block.header);
-        if anfs_poh::entries_root(&block.body.entries) != header.entries_root {
-            return Err(Fault::Execution(ExecutionField::EntriesRoot));
+        if header.beneficiary != generator_beneficiary(&self.context) {
+            return Err(Fault::Execution(ExecutionField::Beneficiary));
         }
         let costs: Vec<LinkCost> = block.body.entries.iter().map(LinkCost::from).collect();
         anfs_poh::check_shape(
@@ -360,3 +374,6 @@ pub(crate) fn generator_beneficiary(context: &SeatContext) -> alloy_primitives::
     let shard = context.domain.0.saturating_sub(1) as usize;
     context.spec.shards[shard].generator.beneficiary
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,8 @@ pub enum ExecutionField {
     BaseFee,
     /// `outbox_root`, `lanes`, `inbox_cursors`, `value_in` or `value_out`
     Messages,
+    /// `beneficiary`
+    Beneficiary,
 }
 
 /// A vote with its signature; unverified until `anfs-crypto` says otherwise.

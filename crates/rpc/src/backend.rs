@@ -388,6 +388,16 @@ pub struct NodeStatus {
     pub flushed_height: Height,
     /// View that the shard is in.
     pub view: u64,
+    /// Whether the next block is on the fast path.
+    pub fast_path: bool,
+    /// Blocks decided by all verdicts in one round, since start.
+    pub fast_blocks: u64,
+    /// Blocks decided by prepare and commit, since start.
+    pub slow_blocks: u64,
+    /// Blocks fetched from others after they had been decided, since start.
+    pub synced_blocks: u64,
+    /// Why nothing is being decided, if so.
+    pub stalled: Option<String>,
 }
 
 /// What only this network has.

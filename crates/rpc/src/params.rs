@@ -37,7 +37,7 @@ impl<'a> Params<'a> {
         let parsed = serde_json::from_str(value.get());
         parsed
             .map(Some)
-            .map_err(|error| RpcError::invalid_params(format!("invalid argument {index}: {error}")))
+            .map_err(|error| RpcError::invalid_params(format!("invalid argument {index}: {}", words(&error))))
     }
 
     /// The next parameter.
@@ -62,6 +62,15 @@ impl<'a> Params<'a> {
     }
 }
 
+/// serde_json's words without the position, which counts from the parameter's start and would mislead.
+fn words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +89,7 @@ mod tests {
         let missing = Params::parse(None).unwrap().required::<u64>().unwrap_err();
         assert_eq!(missing.message, "missing value for required argument 0");
         let wrong = Params::parse(Some("[1]")).unwrap().required::<String>().unwrap_err();
-        assert!(wrong.message.starts_with("invalid argument 0: "), "{}", wrong.message);
+        assert_eq!(wrong.message, "invalid argument 0: invalid type: integer `1`, expected a string");
         let extra = Params::parse(Some("[1]")).unwrap().end().unwrap_err();
         assert_eq!(extra.message, "too many arguments, want at most 0");
         assert!(Params::parse(Some(r#"{"a":1}"#)).is_err());

@@ -107,7 +107,7 @@ pub(crate) fn header_of(block: &RpcBlock) -> Header {
         hash: block.header.hash(),
         inner: consensus_header(&block.header, block.timestamp, block.prev_randao),
         total_difficulty: None,
-        size: Some(U256::from(block.size)),
+        size: None,
     }
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn block_object(block: &RpcBlock, full: bool) -> BlockObject {
         BlockTransactions::Hashes(block.transactions.iter().map(|tx| *tx.hash()).collect())
     };
     Block {
-        header: header_of(block),
+        header: header_of(block).with_size(Some(U256::from(block.size))),
         uncles: Vec::new(),
         transactions,
         withdrawals: Some(Withdrawals::default()),
@@ -181,7 +181,8 @@ pub(crate) fn pending_object(tx: &RecoveredTransaction) -> TransactionObject {
         block_hash: None,
         block_number: None,
         transaction_index: None,
-        effective_gas_price: None,
+        // As execution-apis has it for what is in no block yet: the price is the most that it may be.
+        effective_gas_price: Some(tx.envelope().max_fee_per_gas()),
         block_timestamp: None,
     }
 }

@@ -9,9 +9,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use anfs_state::{AccountChange, AccountInfo, StateChanges, StateRead, WorldState};
+use anfs_state::{AccountChange, AccountInfo, StateChanges, StateRead, WorldState, ordered_root};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+/// The allocator of the `anfs` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ACCOUNTS: u64 = 1_000_000;
 const DIRTY: u64 = 10_000;
@@ -154,9 +158,20 @@ fn root(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+fn lists(c: &mut Criterion<CpuTime>) {
+    let transaction = |i: u64| [keccak256(i.to_be_bytes()).0; 4].as_flattened()[..110].to_vec();
+    let transactions: Vec<_> = (0..5000).map(transaction).collect();
+    let mut group = c.benchmark_group("state");
+    group.throughput(Throughput::Elements(5000));
+    group.bench_function("ordered_root/5000_of_110_bytes", |b| {
+        b.iter(|| ordered_root(black_box(&transactions)));
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = root
+    targets = lists, root
 }
 criterion_main!(benches);

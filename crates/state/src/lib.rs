@@ -28,10 +28,12 @@ mod changes;
 mod codec;
 mod diff;
 mod error;
+mod hash;
 mod key;
 mod node;
 mod proof;
 mod roots;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod trie;

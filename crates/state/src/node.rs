@@ -15,37 +15,58 @@ use alloy_trie::Nibbles;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeRef {
     bytes: [u8; 32],
-    embedded: bool,
+    kind: RefKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RefKind {
+    Hash,
+    Embedded,
+    Pending,
 }
 
 impl NodeRef {
+    /// The reference to a node in the making, until its encoding is known. No update lets one out.
+    pub(crate) const PENDING: Self = Self { bytes: [0; 32], kind: RefKind::Pending };
+
     pub(crate) fn hash(hash: B256) -> Self {
-        Self { bytes: hash.0, embedded: false }
+        Self { bytes: hash.0, kind: RefKind::Hash }
     }
 
     pub(crate) fn of(encoding: &[u8]) -> Self {
-        if encoding.len() >= 32 {
-            return Self::hash(keccak256(encoding));
-        }
+        Self::embedded(encoding).unwrap_or_else(|| Self::hash(keccak256(encoding)))
+    }
+
+    /// The reference to a node with an encoding shorter than 32 bytes.
+    pub(crate) fn embedded(encoding: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
+        if encoding.len() >= bytes.len() {
+            return None;
+        }
         bytes[..encoding.len()].copy_from_slice(encoding);
-        Self { bytes, embedded: true }
+        Some(Self { bytes, kind: RefKind::Embedded })
     }
 
     pub(crate) fn as_hash(&self) -> Option<B256> {
-        (!self.embedded).then_some(B256::new(self.bytes))
+        (self.kind == RefKind::Hash).then_some(B256::new(self.bytes))
     }
 
     #[inline]
     pub(crate) fn is_embedded(&self) -> bool {
-        self.embedded
+        self.kind == RefKind::Embedded
+    }
+
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.kind == RefKind::Pending
     }
 
     /// The embedded encoding, or the 32 bytes of the hash.
     #[inline]
     pub(crate) fn payload(&self) -> &[u8] {
+        assert!(!self.is_pending(), "children are hashed before their parent");
         // An embedded node is a list shorter than 32 bytes: its first byte is 0xc0 + payload length.
-        if self.embedded { &self.bytes[..usize::from(self.bytes[0] - 0xc0) + 1] } else { &self.bytes }
+        if self.is_embedded() { &self.bytes[..usize::from(self.bytes[0] - 0xc0) + 1] } else { &self.bytes }
     }
 }
 
@@ -109,6 +130,11 @@ impl<V> Branch<V> {
     }
 
     #[inline]
+    pub(crate) fn children_mut(&mut self) -> &mut [Child<V>] {
+        &mut self.children
+    }
+
+    #[inline]
     pub(crate) fn child(&self, nibble: u8) -> Option<&Child<V>> {
         let bit = 1u16 << nibble;
         if self.mask & bit == 0 {
@@ -127,6 +153,22 @@ impl<V> Branch<V> {
 
     pub(crate) fn touched(&self) -> u32 {
         self.touched.load(Ordering::Relaxed)
+    }
+
+    /// Fetches the children's counters into the cache. Sharing or dropping a child changes its counter, and
+    /// such atomic changes wait for memory one after the other; plain reads ahead of them wait all at once.
+    pub(crate) fn fetch_children(&self) {
+        let counts = self.children.iter().map(|child| match &child.link {
+            Link::Node(Node::Branch(branch)) => Arc::strong_count(branch),
+            _ => 0,
+        });
+        std::hint::black_box(counts.max());
+    }
+}
+
+impl<V> Drop for Branch<V> {
+    fn drop(&mut self) {
+        self.fetch_children();
     }
 }
 
@@ -168,6 +210,14 @@ impl<V> Lazy<V> {
 impl<V> Child<V> {
     pub(crate) fn lazy(hash: B256) -> Self {
         Self { reference: NodeRef::hash(hash), link: Link::Lazy(Arc::new(Lazy::new())) }
+    }
+
+    /// The node, if it did not come from disk.
+    pub(crate) fn node_mut(&mut self) -> Option<&mut Node<V>> {
+        match &mut self.link {
+            Link::Node(node) => Some(node),
+            Link::Lazy(_) => None,
+        }
     }
 
     /// The node, if this snapshot holds it in memory.

@@ -11,7 +11,7 @@ pub const EMPTY_CODE_HASH: B256 = KECCAK256_EMPTY;
 /// Root of the trie that maps the RLP of each index to the item: Ethereum's transactions root over
 /// EIP-2718 transactions and its receipts root over EIP-2718 receipts.
 #[must_use]
-pub fn ordered_root(items: &[Vec<u8>]) -> B256 {
+pub fn ordered_root(items: &[impl AsRef<[u8]>]) -> B256 {
     alloy_trie::root::ordered_trie_root_encoded(items)
 }
 
@@ -26,7 +26,7 @@ mod tests {
         assert_eq!(EMPTY_ROOT, b256!("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"));
         assert_eq!(EMPTY_ROOT, keccak256([0x80]));
         assert_eq!(EMPTY_CODE_HASH, keccak256([]));
-        assert_eq!(ordered_root(&[]), EMPTY_ROOT);
+        assert_eq!(ordered_root(&[[0u8; 0]; 0]), EMPTY_ROOT);
     }
 
     #[test]

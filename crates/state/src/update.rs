@@ -1,16 +1,17 @@
 //! Applying a batch of changes: one descent over the sorted keys, rebuilding what they reach.
 //!
-//! A subtree is rebuilt after all changes under it are done, so each new node is hashed once.
+//! A subtree is rebuilt after all changes under it are done, so each new node is hashed once; subtrees are
+//! hashed when they have some dozens of new nodes, which fills the hash's lanes and still fits the caches.
 
 use std::sync::Arc;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use alloy_trie::Nibbles;
 
 use crate::StateError;
-use crate::codec::Encoder;
 use crate::key::{matching, nibble, prefix};
 use crate::node::{Branch, Child, Extension, Leaf, Link, Node, NodeRef};
+use crate::seal::Sealer;
 use crate::trie::{Source, Trie};
 use crate::value::Value;
 
@@ -37,12 +38,13 @@ impl<V: Value> Trie<V> {
         if changes.is_empty() {
             return Ok(self.clone());
         }
-        let mut updater = Updater { source, merge, encoder: Encoder::new() };
+        let mut updater = Updater { source, merge, sealer: Sealer::new(), pending: 0, fetched: false };
         Ok(match updater.subtree(self.root(), 0, changes)? {
             Outcome::Same => self.clone(),
             Outcome::Gone => Self::empty(),
-            Outcome::New(node) => {
-                let reference = NodeRef::hash(alloy_primitives::keccak256(updater.encoder.encode(&node, 0)));
+            Outcome::New(mut node) => {
+                updater.sealer.seal(&mut node, 0);
+                let reference = NodeRef::hash(keccak256(updater.sealer.encode_root(&node)));
                 Self::with_root(Some(Child { reference, link: Link::Node(node) }))
             }
         })
@@ -69,18 +71,43 @@ impl<'n, V> Children<'n, V> {
             Self::Single(at, child) => (*at == nibble).then_some(*child),
         }
     }
+
+    fn mask(&self) -> u16 {
+        match self {
+            Self::Branch(branch) => branch.mask(),
+            Self::Single(at, _) => 1 << at,
+        }
+    }
 }
 
-impl<V> Children<'_, V> {
-    /// Fetches the children's counters into the cache. Sharing a child adds to its counter, and such atomic
-    /// additions wait for memory one after the other; plain reads ahead of them wait all at once.
-    fn warm(&self) {
-        if let Self::Branch(branch) = self {
-            let counts = branch.children().iter().map(|child| match &child.link {
-                Link::Node(Node::Branch(branch)) => Arc::strong_count(branch),
-                _ => 0,
-            });
-            std::hint::black_box(counts.max());
+/// New nodes that are hashed together at least.
+const SEAL_MIN: usize = 64;
+
+/// Changes whose paths are fetched together at most: what they touch fits the second-level cache.
+const PREFETCH_MAX: usize = 64;
+
+/// Fetches what the changes under a branch will touch into the cache. Following one path after the other
+/// waits for memory at each step; following all of them step by step waits for many at once.
+fn prefetch<V, C>(branch: &Branch<V>, depth: usize, changes: &[(B256, C)]) {
+    let mut places: [Option<&Branch<V>>; PREFETCH_MAX] = [None; PREFETCH_MAX];
+    places[..changes.len()].fill(Some(branch));
+    for depth in depth.. {
+        let mut deeper = false;
+        let mut last = std::ptr::null();
+        for (place, (key, _)) in places.iter_mut().zip(changes) {
+            let Some(branch) = *place else { continue };
+            if !std::ptr::eq(branch, last) {
+                branch.fetch_children();
+            }
+            last = branch;
+            *place = match branch.child(nibble(key, depth)).and_then(Child::in_memory) {
+                Some(Node::Branch(branch)) => Some(branch),
+                _ => None,
+            };
+            deeper |= place.is_some();
+        }
+        if !deeper {
+            return;
         }
     }
 }
@@ -88,7 +115,11 @@ impl<V> Children<'_, V> {
 struct Updater<'a, M> {
     source: &'a Source<'a>,
     merge: M,
-    encoder: Encoder,
+    sealer: Sealer,
+    /// References left pending.
+    pending: usize,
+    /// Whether the paths of the changes at hand were prefetched.
+    fetched: bool,
 }
 
 impl<M> Updater<'_, M> {
@@ -123,6 +154,15 @@ impl<M> Updater<'_, M> {
     where
         M: Merge<V, C>,
     {
+        if let ([(key, change)], true) = (changes, leaf.is_none_or(|leaf| leaf.key == changes[0].0)) {
+            let old = leaf.map(|leaf| &leaf.value);
+            let new = self.merge.merge(key, old, change)?;
+            return Ok(match new {
+                same if same.as_ref() == old => Outcome::Same,
+                None => Outcome::Gone,
+                Some(value) => Outcome::New(Node::Leaf(Leaf { key: *key, value })),
+            });
+        }
         let mut leaves = Vec::with_capacity(changes.len() + usize::from(leaf.is_some()));
         let mut same = true;
         let mut waiting = leaf;
@@ -151,18 +191,20 @@ impl<M> Updater<'_, M> {
         let shared = (depth..).take_while(|at| nibble(&first.key, *at) == nibble(&last.key, *at)).count();
         if shared > 0 {
             let branch = self.build(leaves, depth + shared);
-            let child = self.child(branch, depth + shared);
+            let child = self.child(branch);
             let path = Nibbles::unpack(first.key).slice(depth..depth + shared);
             return Node::Extension(Arc::new(Extension { path, child }));
         }
+        let pending = self.pending;
         let mut mask = 0;
         let mut children = Vec::with_capacity(leaves.len().min(16));
         for group in leaves.chunk_by(|a, b| nibble(&a.key, depth) == nibble(&b.key, depth)) {
             mask |= 1 << nibble(&group[0].key, depth);
             let node = self.build(group, depth + 1);
-            children.push(self.child(node, depth + 1));
+            children.push(self.child(node));
         }
-        Node::Branch(Arc::new(Branch::new(mask, children, self.source.generation)))
+        let node = Node::Branch(Arc::new(Branch::new(mask, children, self.source.generation)));
+        self.seal_when_many(node, depth, pending)
     }
 
     fn extension<V: Value, C>(
@@ -180,7 +222,7 @@ impl<M> Updater<'_, M> {
         let shared = matching(first, depth, path).min(matching(last, depth, path));
         if shared == path.len() {
             return Ok(match self.subtree(Some(child), depth + shared, changes)? {
-                Outcome::New(node) => Outcome::New(self.extend(path, node, None, depth)),
+                Outcome::New(node) => Outcome::New(self.extend(path, node, None)),
                 kept => kept,
             });
         }
@@ -190,11 +232,11 @@ impl<M> Updater<'_, M> {
             child.share()
         } else {
             let rest = Node::Extension(Arc::new(Extension { path: rest, child: child.share() }));
-            self.child(rest, depth + shared + 1)
+            Child { reference: self.sealer.reference(&rest, depth + shared + 1), link: Link::Node(rest) }
         };
         let children = Children::Single(path.get_unchecked(shared), &below);
         Ok(match self.branch(&children, depth + shared, changes)? {
-            Outcome::New(node) => Outcome::New(self.extend(&path.slice(..shared), node, None, depth)),
+            Outcome::New(node) => Outcome::New(self.extend(&path.slice(..shared), node, None)),
             kept => kept,
         })
     }
@@ -208,74 +250,69 @@ impl<M> Updater<'_, M> {
     where
         M: Merge<V, C>,
     {
-        let mut outcomes = [const { Outcome::Same }; 16];
-        let mut same = true;
-        for group in changes.chunk_by(|a, b| nibble(&a.0, depth) == nibble(&b.0, depth)) {
-            let at = nibble(&group[0].0, depth);
-            let outcome = self.subtree(children.get(at), depth + 1, group)?;
-            same &= matches!(outcome, Outcome::Same);
-            outcomes[usize::from(at)] = outcome;
+        let fetched = self.fetched;
+        if let (Children::Branch(branch), false) = (children, fetched)
+            && changes.len() <= PREFETCH_MAX
+        {
+            prefetch(branch, depth, changes);
+            self.fetched = true;
         }
+        let pending = self.pending;
+        let mut groups = changes.chunk_by(|a, b| nibble(&a.0, depth) == nibble(&b.0, depth)).peekable();
+        let changed = groups.clone().fold(0u16, |mask, group| mask | 1 << nibble(&group[0].0, depth));
+        let mut kept = Vec::with_capacity((children.mask() | changed).count_ones() as usize);
+        let (mut mask, mut same) = (0u16, true);
+        for at in 0..16 {
+            let old = children.get(at);
+            let outcome = match groups.next_if(|group| nibble(&group[0].0, depth) == at) {
+                Some(group) => self.subtree(old, depth + 1, group)?,
+                None => Outcome::Same,
+            };
+            same &= matches!(outcome, Outcome::Same);
+            let child = match outcome {
+                Outcome::Same => old.map(Child::share),
+                Outcome::Gone => None,
+                Outcome::New(node) => Some(self.child(node)),
+            };
+            mask |= u16::from(child.is_some()) << at;
+            kept.extend(child);
+        }
+        self.fetched = fetched;
         if same {
             return Ok(Outcome::Same);
         }
-        let mut mask = 0u16;
-        for (at, outcome) in (0u8..).zip(&outcomes) {
-            let survives = match outcome {
-                Outcome::Same => children.get(at).is_some(),
-                Outcome::Gone => false,
-                Outcome::New(_) => true,
-            };
-            mask |= u16::from(survives) << at;
+        if kept.len() < 2 {
+            return self.collapse(mask, kept, depth, &changes[0].0);
         }
-        if mask.count_ones() < 2 {
-            return self.collapse(mask, outcomes, children, depth, &changes[0].0);
-        }
-        children.warm();
-        let mut kept = Vec::with_capacity(mask.count_ones() as usize);
-        for (at, outcome) in (0u8..).zip(outcomes) {
-            match outcome {
-                Outcome::Same => kept.extend(children.get(at).map(Child::share)),
-                Outcome::Gone => {}
-                Outcome::New(node) => kept.push(self.child(node, depth + 1)),
-            }
-        }
-        Ok(Outcome::New(Node::Branch(Arc::new(Branch::new(mask, kept, self.source.generation)))))
+        let node = Node::Branch(Arc::new(Branch::new(mask, kept, self.source.generation)));
+        Ok(Outcome::New(self.seal_when_many(node, depth, pending)))
     }
 
     /// A branch that lost all children but at most one gives way to that child.
     fn collapse<V: Value>(
         &mut self,
         mask: u16,
-        outcomes: [Outcome<V>; 16],
-        children: &Children<'_, V>,
+        mut children: Vec<Child<V>>,
         depth: usize,
         key: &B256,
     ) -> Result<Outcome<V>, StateError> {
-        let Some((at, outcome)) = (0u8..).zip(outcomes).find(|(at, _)| mask & (1 << at) != 0) else {
-            return Ok(Outcome::Gone);
-        };
+        let Some(child) = children.pop() else { return Ok(Outcome::Gone) };
+        let at = u8::try_from(mask.trailing_zeros()).expect("a mask has 16 bits");
         let step = Nibbles::from_nibbles_unchecked([at]);
-        let (node, reference) = match (outcome, children.get(at)) {
-            (Outcome::New(node), _) => (node, None),
-            (_, Some(child)) => {
-                let node = self.source.resolve(child, || prefix(key, depth).join(&step))?;
-                (node.clone(), Some(child.reference))
+        let (node, reference) = match child {
+            Child { reference, link: Link::Node(node) } => {
+                (node, (!reference.is_pending()).then_some(reference))
             }
-            (_, None) => unreachable!("the mask has bits of present children only"),
+            lazy => {
+                let node = self.source.resolve(&lazy, || prefix(key, depth).join(&step))?;
+                (node.clone(), Some(lazy.reference))
+            }
         };
-        Ok(Outcome::New(self.extend(&step, node, reference, depth)))
+        Ok(Outcome::New(self.extend(&step, node, reference)))
     }
 
-    /// Puts a path above a node: the node stands at `depth` + the path's length, and its reference, if
-    /// known, is the one it has there.
-    fn extend<V: Value>(
-        &mut self,
-        path: &Nibbles,
-        node: Node<V>,
-        reference: Option<NodeRef>,
-        depth: usize,
-    ) -> Node<V> {
+    /// Puts a path above a node. Its reference, if known, is the one it has below that path.
+    fn extend<V: Value>(&mut self, path: &Nibbles, node: Node<V>, reference: Option<NodeRef>) -> Node<V> {
         if path.is_empty() {
             return node;
         }
@@ -288,7 +325,7 @@ impl<M> Updater<'_, M> {
             branch @ Node::Branch(_) => {
                 let child = match reference {
                     Some(reference) => Child { reference, link: Link::Node(branch) },
-                    None => self.child(branch, depth + path.len()),
+                    None => self.child(branch),
                 };
                 Node::Extension(Arc::new(Extension { path: *path, child }))
             }
@@ -296,7 +333,17 @@ impl<M> Updater<'_, M> {
     }
 
     #[inline]
-    fn child<V: Value>(&mut self, node: Node<V>, depth: usize) -> Child<V> {
-        Child { reference: self.encoder.reference(&node, depth), link: Link::Node(node) }
+    fn child<V: Value>(&mut self, node: Node<V>) -> Child<V> {
+        self.pending += 1;
+        Child { reference: NodeRef::PENDING, link: Link::Node(node) }
+    }
+
+    /// Hashes what is below a new node when, since `before`, many references were left pending.
+    fn seal_when_many<V: Value>(&mut self, mut node: Node<V>, depth: usize, before: usize) -> Node<V> {
+        if self.pending - before >= SEAL_MIN {
+            self.sealer.seal(&mut node, depth);
+            self.pending = before;
+        }
+        node
     }
 }

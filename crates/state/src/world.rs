@@ -12,7 +12,7 @@ use crate::unload::{self, Threshold};
 use crate::value::Account;
 use crate::{
     AccountChange, AccountInfo, AccountProof, EMPTY_CODE_HASH, NodeReader, StateChanges, StateDiff,
-    StateError, StateRead, StorageProof, diff,
+    StateError, StateRead, StorageProof, diff, hash,
 };
 
 /// A snapshot of all accounts, their storage and code. Cloning shares everything.
@@ -97,8 +97,8 @@ impl WorldState {
     /// # Errors
     /// [`StateError`] when a node that the changes reach cannot be read; `self` is as before.
     pub fn apply(&self, changes: &StateChanges) -> Result<Self, StateError> {
-        let mut sorted: Vec<_> =
-            changes.accounts.iter().map(|(address, change)| (keccak256(address), change)).collect();
+        let keys = hash::each(changes.accounts.keys().map(|address| address.as_slice()));
+        let mut sorted: Vec<_> = keys.into_iter().zip(changes.accounts.values()).collect();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         let source = self.source();
         let merge = |key: &B256, old: Option<&Account>, change: &&AccountChange| {
@@ -196,7 +196,8 @@ fn merge_account(
         _ => Trie::empty(),
     };
     if !change.storage.is_empty() {
-        let mut words: Vec<_> = change.storage.iter().map(|(slot, word)| (keccak256(slot), *word)).collect();
+        let keys = hash::each(change.storage.keys().map(|slot| slot.as_slice()));
+        let mut words: Vec<_> = keys.into_iter().zip(change.storage.values().copied()).collect();
         words.sort_unstable_by_key(|(key, _)| *key);
         let merge = |_: &B256, _: Option<&U256>, word: &U256| Ok((!word.is_zero()).then_some(*word));
         storage = storage.update(source, &words, merge)?;

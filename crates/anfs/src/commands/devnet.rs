@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 
 use crate::cli::DevnetArgs;
 use crate::exit::CommandError;
+use crate::folders;
 use crate::logging;
+use crate::output::print_line;
 use crate::terminal::Style;
 
 /// How often the status line is drawn and the seats' health is looked at.
@@ -84,13 +86,7 @@ fn data_dir(args: &DevnetArgs) -> Result<PathBuf, CommandError> {
     if let Some(dir) = &args.data_dir {
         return Ok(dir.clone());
     }
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("XDG_DATA_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".local/share")))
-        .map(|base| base.join("anfs/devnet"))
-        .ok_or_else(|| {
-            CommandError::Usage("no home folder is set; give --data-dir DIR or --ephemeral".into())
-        })
+    folders::user_data("devnet", "give --data-dir DIR or --ephemeral")
 }
 
 /// Waits for Ctrl-C, SIGTERM or a seat that cannot go on; the reason in the last case.
@@ -180,17 +176,6 @@ impl StatusLine {
         if self.live {
             eprint!("\r\x1b[2K");
         }
-    }
-}
-
-/// Prints a line at once; a reader that went away is not an error of ours.
-fn print_line(text: &str) -> Result<(), CommandError> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CommandError::Failed(eyre!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
     }
 }
 

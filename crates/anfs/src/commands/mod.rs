@@ -1,13 +1,31 @@
 //! One module a command.
 
+mod account;
+mod block;
+mod call;
+mod completions;
 mod devnet;
+mod doctor;
+mod keys;
+mod send;
+mod tx;
 
 use crate::cli::{Cli, Command};
 use crate::exit::CommandError;
+use crate::output::Output;
 
 /// Runs what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
+    let out = Output { json: cli.json };
     match cli.command {
         Command::Devnet(args) => devnet::run(args, cli.json),
+        Command::Account(command) => account::run(command, out),
+        Command::Send(args) => send::run(&args, out),
+        Command::Call(args) => call::run(&args, out),
+        Command::Block(args) => block::run(&args, out),
+        Command::Tx(args) => tx::run(&args, out),
+        Command::Keys(command) => keys::run(command, out),
+        Command::Doctor(args) => doctor::run(&args, out),
+        Command::Completions(args) => completions::run(&args, out),
     }
 }

@@ -115,6 +115,7 @@ impl Rpc {
     }
 
     /// Calls a method; `None` when the server is gone, else the result or the error.
+    #[expect(clippy::needless_pass_by_value, reason = "parameters are made on the spot by json!")]
     pub(crate) fn try_call(&self, method: &str, params: Value) -> Option<Result<Value, Value>> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let (_, bytes) = self.post(body.to_string().as_bytes())?;

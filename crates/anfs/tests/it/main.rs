@@ -1,6 +1,8 @@
 //! The program as its users have it: real processes, real sockets, real disks.
 
 mod bad_input;
+mod cli;
+mod compat;
 mod crash;
 mod harness;
 mod lifecycle;

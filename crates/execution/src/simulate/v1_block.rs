@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{
-    EthereumTxEnvelope, Header, SignableTransaction, Transaction as _, TxEip1559, TxEip2930,
-    TxEip4844Variant, TxEip7702, TxEnvelope, TxLegacy, TxType,
+    BlockBody, EMPTY_ROOT_HASH, EthereumTxEnvelope, Header, SignableTransaction, Transaction as _, TxEip1559,
+    TxEip2930, TxEip4844Variant, TxEip7702, TxEnvelope, TxLegacy, TxType,
 };
 use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip4895::Withdrawals;
+use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{B256, Bloom, Log, Signature, U256};
 use alloy_rpc_types_eth::simulate::{SimCallResult, SimulateError, SimulatePayload, SimulatedBlock};
 use alloy_rpc_types_eth::{BlockTransactions, TransactionRequest};
@@ -137,9 +139,21 @@ impl Block<'_> {
             timestamp: env.timestamp,
             mix_hash: env.prevrandao,
             base_fee_per_gas: Some(env.base_fee),
+            // No blobs, withdrawals, beacon roots or requests here, as in the blocks of the chain.
+            withdrawals_root: Some(EMPTY_ROOT_HASH),
+            blob_gas_used: Some(0),
+            excess_blob_gas: Some(0),
+            parent_beacon_block_root: Some(B256::ZERO),
+            requests_hash: Some(EMPTY_REQUESTS_HASH),
             ..Header::default()
         };
-        let header = alloy_rpc_types_eth::Header::new(header);
+        let body = BlockBody {
+            transactions: progress.transactions.clone(),
+            ommers: Vec::new(),
+            withdrawals: Some(Withdrawals::default()),
+        };
+        let size = alloy_consensus::Block::rlp_length_for(&header, &body);
+        let header = alloy_rpc_types_eth::Header::new(header).with_size(Some(U256::from(size)));
         for (index, call) in progress.calls.iter_mut().enumerate() {
             for log in &mut call.logs {
                 log.block_hash = Some(header.hash);
@@ -165,8 +179,12 @@ impl Block<'_> {
         } else {
             BlockTransactions::Hashes(progress.transactions.iter().map(|tx| *tx.tx_hash()).collect())
         };
-        let inner =
-            alloy_rpc_types_eth::Block { header, uncles: Vec::new(), transactions, withdrawals: None };
+        let inner = alloy_rpc_types_eth::Block {
+            header,
+            uncles: Vec::new(),
+            transactions,
+            withdrawals: body.withdrawals,
+        };
         SimulatedBlock { inner, calls: progress.calls }
     }
 }

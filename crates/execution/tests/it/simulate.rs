@@ -66,7 +66,7 @@ fn a_call_is_bounded_by_gas_and_by_its_flag() {
     let error = sim.call(&request(user(LOOP), []), &none()).unwrap_err();
     assert_eq!(error.to_string(), "out of gas");
     let flag = Arc::new(AtomicBool::new(true));
-    let sim = simulator(Limits { gas_cap: u64::MAX, cancel: Some(flag) });
+    let sim = simulator(Limits { gas_cap: u64::MAX, cancel: Some(flag), ..Limits::default() });
     let error = sim.call(&request(user(LOOP), []), &none()).unwrap_err();
     assert!(matches!(error, ExecutionError::Cancelled), "{error}");
 }

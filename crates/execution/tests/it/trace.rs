@@ -15,13 +15,17 @@ const CALLER: u64 = 101;
 
 /// A token, and a contract that hands its call data on to the token.
 fn start() -> Tracer<WorldState> {
+    start_within(Limits::default())
+}
+
+fn start_within(limits: Limits) -> Tracer<WorldState> {
     let mut code = vec![0x36, 0x5f, 0x5f, 0x37, 0x60, 0x20, 0x5f, 0x36, 0x5f, 0x5f, 0x73];
     code.extend_from_slice(user(TOKEN).as_slice());
     code.extend_from_slice(&[0x5a, 0xf1, 0x00]);
     let mut holdings = token(2);
     holdings.storage.insert(token_slot(user(CALLER)), U256::from(50).into());
     let state = world([(user(TOKEN), holdings), (user(CALLER), contract(code))]);
-    Tracer::new(env(), state, None, Limits::default()).unwrap()
+    Tracer::new(env(), state, None, limits).unwrap()
 }
 
 fn token_tx(nonce: u64, amount: u64) -> RecoveredTransaction {
@@ -153,4 +157,32 @@ fn calls_are_traced_with_overrides() {
     let trace = start().trace_call(&request, &EvmOverrides::state(Some(state)), &call_tracer).unwrap();
     assert!(matches!(trace, GethTrace::CallTracer(frame) if frame.error.is_none()));
     let _: Bytes = request.input.into_input().unwrap();
+}
+
+#[test]
+fn traces_are_bounded_in_memory() {
+    let trace = |trace_bytes: usize, value: Value| {
+        start_within(Limits { trace_bytes, ..Limits::default() }).trace(&token_tx(0, 5), &options(value))
+    };
+    let error = trace(20_000, json!({})).unwrap_err();
+    assert!(error.to_string().contains("20000 bytes") && error.to_string().contains("callTracer"), "{error}");
+    // What records less, fits.
+    for value in [json!({"limit": 3}), json!({"tracer": "callTracer"}), json!({"tracer": "prestateTracer"})] {
+        assert!(trace(20_000, value.clone()).is_ok(), "{value}");
+    }
+    assert!(trace(500, json!({"tracer": "callTracer"})).is_err());
+    assert!(trace(1 << 20, json!({})).is_ok());
+}
+
+#[test]
+fn the_memory_bound_holds_for_all_transactions_of_a_block_together() {
+    let steps = options(json!({}));
+    let enough_for_one = 250_000;
+    let limits = || Limits { trace_bytes: enough_for_one, ..Limits::default() };
+    let one = start_within(limits()).trace_all(&[token_tx(0, 5)], &steps);
+    assert!(one.is_ok());
+    // Twelve of them are more than one allowance.
+    let many: Vec<_> = (0..12).map(|nonce| token_tx(nonce, 1)).collect();
+    assert!(start_within(limits()).trace_all(&many, &steps).is_err());
+    assert!(start_within(Limits::default()).trace_all(&many, &steps).is_ok());
 }

@@ -35,7 +35,7 @@ impl SeatBackend {
             At::Pending => {
                 let head = self.chain.head();
                 let slot = spec.slot_at(self.context.clock.now_ms()).max(head.header.slot.next());
-                let place = Place { slot, beneficiary: head.header.beneficiary, undecided: Vec::new() };
+                let place = Place { slot, beneficiary: head.header.beneficiary, ancestors: Vec::new() };
                 child_env(spec, &self.chain, &head.header, &place)
             }
         };
@@ -140,6 +140,7 @@ fn refusal(error: ExecutionError) -> BackendError {
         ExecutionError::Request(_) | ExecutionError::Tracer(_) => {
             BackendError::InvalidParams(error.to_string())
         }
+        ExecutionError::TraceTooLarge { .. } => BackendError::LimitExceeded(error.to_string()),
         ExecutionError::Simulation { code, message } => BackendError::Coded { code, message },
         ExecutionError::State(_) | ExecutionError::Evm(_) | ExecutionError::SystemCall { .. } => {
             tracing::error!(%error, "a simulation failed for a local reason");

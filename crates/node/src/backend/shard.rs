@@ -1,12 +1,25 @@
 //! What only this network has: the shard's status, its sequence and proofs of it.
 
 use alloy_primitives::B256;
+use anfs_consensus::Stall;
 use anfs_crypto::merkle;
 use anfs_primitives::{BlockBody, Height, SignerSet, encode};
 use anfs_rpc::{BackendError, NodeStatus, SequenceProof, ShardInfo};
 use sha2::{Digest, Sha256};
 
 use super::SeatBackend;
+
+/// Why nothing is being decided, for people.
+fn describe(stall: Stall) -> String {
+    match stall {
+        Stall::Convicted { height, block } => {
+            format!("a quorum of verifiers found block {block} at height {height} invalid")
+        }
+        Stall::NoProgress { since_ms } => {
+            format!("nothing was decided since Unix time {} s", since_ms / 1000)
+        }
+    }
+}
 
 impl ShardInfo for SeatBackend {
     fn status(&self) -> NodeStatus {
@@ -20,6 +33,11 @@ impl ShardInfo for SeatBackend {
             certified_height: self.chain.head().header.height,
             flushed_height: self.context.store.flushed_height(),
             view: status.view.0,
+            fast_path: status.fast_path,
+            fast_blocks: status.fast,
+            slow_blocks: status.slow,
+            synced_blocks: status.synced,
+            stalled: status.stalled.map(describe),
         }
     }
 

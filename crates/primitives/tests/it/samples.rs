@@ -19,7 +19,7 @@ pub(crate) const VOTE_KINDS: [VoteKind; 5] = [
 pub(crate) const CERTIFICATE_KINDS: [CertificateKind; 4] =
     [CertificateKind::Fast, CertificateKind::Prepare, CertificateKind::Commit, CertificateKind::Conviction];
 
-pub(crate) const EXECUTION_FIELDS: [ExecutionField; 8] = [
+pub(crate) const EXECUTION_FIELDS: [ExecutionField; 9] = [
     ExecutionField::StateRoot,
     ExecutionField::TransactionsRoot,
     ExecutionField::ReceiptsRoot,
@@ -28,6 +28,7 @@ pub(crate) const EXECUTION_FIELDS: [ExecutionField; 8] = [
     ExecutionField::EntriesRoot,
     ExecutionField::BaseFee,
     ExecutionField::Messages,
+    ExecutionField::Beneficiary,
 ];
 
 fn bounded<T: std::fmt::Debug, const N: usize>(items: Vec<T>) -> BoundedVec<T, N> {

@@ -196,7 +196,18 @@ pub(crate) fn block_receipts(api: &Api, mut params: Params<'_>) -> Reply {
 pub(crate) fn send_raw_transaction(api: &Api, mut params: Params<'_>) -> Reply {
     let raw: Bytes = params.required()?;
     params.end()?;
+    check_type(&raw)?;
     json(&api.backend.pool.submit(raw)?)
+}
+
+/// Refuses what is no transaction by its first byte, in geth's words (EIP-2718: types are below 0x80).
+fn check_type(raw: &Bytes) -> Result<(), RpcError> {
+    match raw.first() {
+        Some(0x80..) => Ok(()),
+        _ if raw.len() < 2 => Err(RpcError::server("typed transaction too short")),
+        Some(1..=4) => Ok(()),
+        _ => Err(RpcError::server("transaction type not supported")),
+    }
 }
 
 /// `eth_sendRawTransactionSync` (EIP-7966): submits and waits for the receipt.
@@ -205,6 +216,7 @@ pub(crate) async fn send_raw_transaction_sync(api: Arc<Api>, raw: Bytes, timeout
     let wait = Duration::from_millis(timeout_ms.unwrap_or(limit).min(limit));
     // Listening starts before the transaction is in, so that its block cannot be missed.
     let mut blocks = api.backend.events.blocks();
+    check_type(&raw)?;
     let hash = api.backend.pool.submit(raw)?;
     let decided = async {
         loop {

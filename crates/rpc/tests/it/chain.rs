@@ -351,6 +351,11 @@ impl ShardInfo for TestChain {
             certified_height: head,
             flushed_height: head,
             view: 0,
+            fast_path: true,
+            fast_blocks: head.0,
+            slow_blocks: 0,
+            synced_blocks: 0,
+            stalled: None,
         }
     }
     fn sequence(&self, _height: Height) -> Result<Option<BlockBody>, BackendError> {

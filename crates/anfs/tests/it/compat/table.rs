@@ -1,0 +1,81 @@
+//! The table that the documentation shows.
+
+use std::fmt::Write as _;
+
+use anfs_rpc::{METHODS, REFUSED_NAMESPACES};
+
+use super::spec::{Spec, refusal, served};
+
+/// What to know of methods that are served.
+const NOTES: &[(&str, &str)] = &[
+    ("debug_traceCall", "state and block overrides; tracers as `debug_traceTransaction`"),
+    (
+        "debug_traceTransaction",
+        "struct logs, `callTracer`, `prestateTracer`, `4byteTracer`, `flatCallTracer`, `muxTracer`, `noopTracer`; no JavaScript",
+    ),
+    ("eth_accounts", "the funded accounts of a devnet"),
+    ("eth_baseFee", "of the next block"),
+    ("eth_blobBaseFee", "always 1 wei: there are no blob transactions"),
+    ("eth_call", "state and block overrides"),
+    ("eth_estimateGas", "state and block overrides"),
+    ("eth_feeHistory", "at most 1024 blocks"),
+    ("eth_getFilterChanges", "filters end when nobody polls them for five minutes"),
+    ("eth_getHeaderByNumber", "null for `pending`"),
+    ("eth_getLogs", "at most 10 000 blocks and 10 000 logs a query"),
+    ("eth_getProof", "at most 1024 slots; states of recent blocks"),
+    ("eth_getStorageValues", "at most 1024 slots"),
+    ("eth_getUncleByBlockHashAndIndex", "always null: there are no uncles"),
+    ("eth_getUncleByBlockNumberAndIndex", "always null: there are no uncles"),
+    ("eth_getUncleCountByBlockHash", "always 0"),
+    ("eth_getUncleCountByBlockNumber", "always 0"),
+    ("eth_sendRawTransaction", "blob transactions are refused"),
+    ("eth_sendRawTransactionSync", "EIP-7966: answers with the receipt"),
+    ("eth_sendTransaction", "for the accounts of a devnet"),
+    ("eth_sign", "for the accounts of a devnet"),
+    ("eth_signTransaction", "for the accounts of a devnet"),
+    ("eth_signTypedData_v4", "for the accounts of a devnet"),
+    ("eth_simulateV1", "at most 256 blocks"),
+    ("eth_subscribe", "over WebSocket: `newHeads`, `logs`, `newPendingTransactions`, `syncing`"),
+    ("eth_unsubscribe", "over WebSocket"),
+    ("net_peerCount", "the other seats of the shard"),
+    ("net_version", "the chain id"),
+    ("personal_sign", "for the accounts of a devnet"),
+];
+
+const HEAD: &str = "\
+# Ethereum methods
+
+Every method of [ethereum/execution-apis](https://github.com/ethereum/execution-apis), and what this network adds or refuses
+beyond it. A test writes this page from the server's own table and fails when they differ; another one calls every method
+that is served, on a network with transfers, contracts, logs and reverts, and checks parameters and results against the
+schemas of execution-apis. A refused method answers with code -32601 and the reason given here.
+
+`latest`, `safe` and `finalized` are the same block: only decided blocks are visible. Reads of state reach back 256 blocks.
+
+";
+
+pub(super) fn render(spec: &Spec) -> String {
+    let mut out = HEAD.to_owned();
+    out.push_str("## Methods of execution-apis\n\n");
+    rows(&mut out, spec.names());
+    out.push_str("\n## Beyond execution-apis\n\n");
+    rows(&mut out, METHODS.iter().map(|method| method.name).filter(|name| !spec.has(name)));
+    out.push_str("\n## Refused namespaces\n\n| methods | reason |\n|---|---|\n");
+    for (prefix, reason) in REFUSED_NAMESPACES {
+        writeln!(out, "| `{prefix}*` | {reason} |").expect("a string takes everything");
+    }
+    out
+}
+
+fn rows<'a>(out: &mut String, names: impl Iterator<Item = &'a str>) {
+    out.push_str("| method | served or refused | note |\n|---|---|---|\n");
+    for name in names {
+        let (state, note) = if served(name) {
+            let note = NOTES.iter().find(|(noted, _)| *noted == name);
+            ("served", note.map_or("", |(_, note)| *note))
+        } else {
+            ("refused", refusal(name).unwrap_or("**no reason: add it to METHODS**"))
+        };
+        writeln!(out, "| `{name}` | {state} | {note} |").expect("a string takes everything");
+    }
+}

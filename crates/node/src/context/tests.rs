@@ -1,0 +1,97 @@
+use anfs_primitives::Slot;
+
+use super::*;
+use crate::chain::ChainLimits;
+use crate::testing::{Scene, child};
+
+fn executed(context: &SeatContext, parent: &ExecutedBlock) -> Arc<ExecutedBlock> {
+    let header = child(&parent.header, parent.header.hash()).seal();
+    let (transactions, receipts) = (Arc::new([]), Arc::new([]));
+    Arc::new(ExecutedBlock { header, state: context.chain.head_state().1, transactions, receipts })
+}
+
+#[test]
+fn a_place_knows_every_ancestor_that_the_chain_does_not_show_yet() {
+    let scene = Scene::new(1, ChainLimits::CONSENSUS);
+    let (context, blocks) = (&scene.context, &scene.context.executed);
+    let genesis = blocks.get(&context.chain.head().header.hash()).unwrap();
+    let mut tip = genesis.clone();
+    for _ in 0..10 {
+        tip = executed(context, &tip);
+        blocks.insert(tip.clone());
+    }
+    let place = blocks.place(&tip, Slot(99), alloy_primitives::Address::ZERO);
+    let heights: Vec<u64> = place.ancestors.iter().map(|(height, _)| height.0).collect();
+    assert_eq!(heights, (0..=10).rev().collect::<Vec<_>>());
+    // What is pruned is visible in the chain by then.
+    blocks.prune_below(Height(7));
+    let place = blocks.place(&tip, Slot(99), alloy_primitives::Address::ZERO);
+    assert_eq!(place.ancestors.last().map(|(height, _)| height.0), Some(7));
+    assert!(blocks.get(&genesis.header.hash()).is_none());
+}
+
+#[test]
+fn waiting_for_a_block_ends_when_it_is_executed_or_the_time_is_over() {
+    let scene = Scene::new(1, ChainLimits::CONSENSUS);
+    let (context, blocks) = (&scene.context, &scene.context.executed);
+    let genesis = blocks.get(&context.chain.head().header.hash()).unwrap();
+    let block = executed(context, &genesis);
+    let hash = block.header.hash();
+    assert!(blocks.wait_for(&hash, Duration::ZERO).is_none());
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| blocks.wait_for(&hash, Duration::from_secs(60)));
+        blocks.insert(block.clone());
+        assert!(waiter.join().unwrap().is_some());
+    });
+    assert!(blocks.remove(&hash).is_some());
+    assert!(blocks.remove(&hash).is_none());
+}
+
+#[test]
+fn each_part_recovers_by_itself_and_the_worst_is_named() {
+    let health = Health::default();
+    assert_eq!(health.trouble(), None);
+    assert!(health.troubled_by(Part::BlockLog, "blocks".into()));
+    assert!(health.troubled_by(Part::SigningLog, "votes".into()));
+    assert!(!health.troubled_by(Part::SigningLog, "votes again".into()), "known already");
+    assert_eq!(health.trouble().as_deref(), Some("votes again"));
+    assert!(health.recovered(Part::BlockLog));
+    assert!(!health.recovered(Part::BlockLog));
+    assert_eq!(health.troubled(), [Part::SigningLog]);
+    health.fail("a thread died".into());
+    assert!(health.recovered(Part::SigningLog));
+    assert_eq!(health.trouble().as_deref(), Some("a thread died"));
+    assert!(health.stopping());
+}
+
+#[test]
+fn stopping_wakes_who_waits() {
+    let health = Health::default();
+    assert!(!health.wait_unless_stopping(Duration::ZERO));
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| health.wait_unless_stopping(Duration::from_secs(600)));
+        health.stop();
+        assert!(waiter.join().unwrap());
+    });
+    assert!(health.wait_unless_stopping(Duration::from_secs(600)), "at once");
+}
+
+#[test]
+fn what_is_given_back_can_be_taken_again() {
+    let scene = Scene::new(0, ChainLimits::CONSENSUS);
+    let txs: Vec<_> = (0..5).map(|nonce| scene.add(nonce)).collect();
+    assert_eq!(scene.take(), 5);
+    assert_eq!(scene.take(), 0, "in flight");
+    scene.context.pool.give_back(&txs);
+    assert_eq!(scene.take(), 5);
+}
+
+#[test]
+fn the_bell_remembers_one_ring() {
+    let scene = Scene::new(0, ChainLimits::CONSENSUS);
+    let pool = &scene.context.pool;
+    pool.ring();
+    pool.ring();
+    pool.wait(Duration::from_secs(600));
+    assert!(!*pool.bell.lock());
+}

@@ -1,0 +1,183 @@
+use alloy_primitives::B256;
+use anfs_primitives::{RecoveredTransaction, SequencedTransaction};
+
+use super::*;
+use crate::builder::{Builder, SlotTask};
+use crate::chain::ChainLimits;
+use crate::genesis::{DEFAULT_MNEMONIC, wallets};
+use crate::testing::{Scene, certificate, transfer};
+use crate::transport::InProcessHub;
+
+/// A generator and a verifier, driven by hand.
+struct Pair {
+    generator: Scene,
+    verifier: Scene,
+    worker: Worker,
+    engine: Arc<EngineInbox>,
+    commits: Arc<CommitInbox>,
+}
+
+fn worker(scene: &Scene) -> (Worker, Arc<EngineInbox>, Arc<CommitInbox>) {
+    let (engine, commits) = (Arc::new(Inbox::new(64, 64)), Arc::new(Inbox::new(64, 1)));
+    (Worker::new(scene.context.clone(), engine.clone(), commits.clone()), engine, commits)
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (generator, verifier) =
+            (Scene::new(0, ChainLimits::CONSENSUS), Scene::new(1, ChainLimits::CONSENSUS));
+        let (worker, engine, commits) = worker(&verifier);
+        Self { generator, verifier, worker, engine, commits }
+    }
+
+    /// A block of the generator on this parent, in this slot, with what is in its pool.
+    fn build(&self, height: u64, parent: B256) -> Arc<Block> {
+        let context = &self.generator.context;
+        let engine: Arc<EngineInbox> = Arc::new(Inbox::new(8, 8));
+        let builder = Builder::new(context.clone(), engine.clone(), Arc::new(InProcessHub::new(4)));
+        let slots = Inbox::new(8, 8);
+        slots.push(SlotTask { height: Height(height), slot: Slot(height), view: View::ZERO, parent });
+        slots.close();
+        builder.run(&slots).unwrap();
+        match engine.receive(None) {
+            Received::Event(EngineEvent::Built(block)) => block.into(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn genesis(&self) -> B256 {
+        self.generator.context.chain.head().header.hash()
+    }
+
+    fn check(&mut self, block: &Arc<Block>) {
+        let slices = (0..4).collect();
+        self.worker.handle(Work::Check { block: block.clone(), depth: Depth::Full, slices }).unwrap();
+    }
+
+    fn verdict(&self) -> Option<(BlockHash, Result<(), Fault>)> {
+        match self.engine.receive(Some(std::time::Duration::ZERO)) {
+            Received::Event(EngineEvent::Checked { block, result, .. }) => Some((block, result)),
+            Received::TimedOut => None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_honest_block_passes_and_its_execution_is_shared_with_the_commit() {
+    let mut pair = Pair::new();
+    for nonce in 0..3 {
+        pair.generator.add(nonce);
+    }
+    let block = pair.build(1, pair.genesis());
+    assert_eq!(block.body.transactions().count(), 3);
+    pair.check(&block);
+    assert_eq!(pair.verdict(), Some((block.header.hash(), Ok(()))));
+    let certificate = certificate(&block.header);
+    pair.worker.handle(Work::Decided { block: block.clone(), certificate }).unwrap();
+    let Received::Event(commit) = pair.commits.receive(None) else { panic!("nothing to commit") };
+    assert_eq!(commit.executed.state.root(), block.header.state_root);
+    assert!(
+        pair.worker.checked.is_empty() && pair.worker.streams.is_empty() && pair.worker.waiting.is_empty()
+    );
+}
+
+#[test]
+fn a_forged_sender_that_executes_consistently_is_found_by_the_slices() {
+    let mut pair = Pair::new();
+    let other = wallets(DEFAULT_MNEMONIC, 2).unwrap().remove(1).address();
+    let forged = SignedTransaction::clone(transfer(0).signed()).with_claimed_sender(other);
+    pair.generator.add_transaction(forged);
+    let block = pair.build(1, pair.genesis());
+    pair.check(&block);
+    assert_eq!(pair.verdict(), Some((block.header.hash(), Err(Fault::Signature { transaction: 0 }))));
+    // Asked again, it does not change its mind.
+    pair.check(&block);
+    assert_eq!(pair.verdict(), Some((block.header.hash(), Err(Fault::Signature { transaction: 0 }))));
+}
+
+#[test]
+fn streams_that_do_not_belong_to_the_block_are_not_used() {
+    let mut pair = Pair::new();
+    pair.generator.add(0);
+    let block = pair.build(1, pair.genesis());
+    let mut entries = block.body.entries.to_vec();
+    for entry in &mut entries {
+        let robbed: Vec<_> = entry
+            .transactions
+            .iter()
+            .map(|tx| SequencedTransaction {
+                sender: wallets(DEFAULT_MNEMONIC, 2).unwrap().remove(1).address(),
+                ..tx.clone()
+            })
+            .collect();
+        entry.transactions = robbed.try_into().unwrap();
+    }
+    let (height, slot, view, parent) = (Height(1), Slot(1), View::ZERO, pair.genesis());
+    pair.worker.handle(Work::Entries { height, slot, view, parent, first_entry: 0, entries }).unwrap();
+    pair.check(&block);
+    assert_eq!(pair.verdict(), Some((block.header.hash(), Ok(()))));
+}
+
+#[test]
+fn a_check_waits_for_its_parent() {
+    let mut pair = Pair::new();
+    let first = pair.build(1, pair.genesis());
+    let second = pair.build(2, first.header.hash());
+    pair.check(&second);
+    assert_eq!(pair.verdict(), None);
+    assert_eq!(pair.worker.waiting.len(), 1);
+    pair.check(&first);
+    assert_eq!(pair.verdict(), Some((first.header.hash(), Ok(()))));
+    assert_eq!(pair.verdict(), Some((second.header.hash(), Ok(()))));
+    assert!(pair.worker.waiting.is_empty());
+}
+
+#[test]
+fn nothing_is_kept_for_a_block_that_is_not_to_be() {
+    let mut pair = Pair::new();
+    let first = pair.build(1, pair.genesis());
+    let second = pair.build(2, first.header.hash());
+    pair.check(&second);
+    pair.worker.handle(Work::Drop(Unneeded::Block(second.header.hash()))).unwrap();
+    assert!(pair.worker.waiting.is_empty());
+    pair.check(&first);
+    assert!(pair.verdict().is_some());
+    pair.worker.handle(Work::Drop(Unneeded::Block(first.header.hash()))).unwrap();
+    assert!(pair.worker.checked.is_empty());
+    assert!(pair.verifier.context.executed.get(&first.header.hash()).is_none());
+}
+
+#[test]
+fn ahead_of_time_execution_is_bounded_and_ends_with_the_decision() {
+    let mut pair = Pair::new();
+    let (slot, parent, entries) = (Slot(1), pair.genesis(), Vec::new());
+    for height in 1..100 {
+        let entries = Work::Entries {
+            height: Height(height),
+            slot,
+            view: View::ZERO,
+            parent,
+            first_entry: 0,
+            entries: entries.clone(),
+        };
+        pair.worker.handle(entries).unwrap();
+    }
+    assert_eq!(pair.worker.streams.len(), STREAMS_MAX);
+    let block = pair.build(1, parent);
+    let certificate = certificate(&block.header);
+    pair.worker.handle(Work::Decided { block, certificate }).unwrap();
+    assert!(pair.worker.streams.keys().all(|key| key.height > Height(1)));
+}
+
+#[test]
+fn the_generators_dead_block_gives_its_transactions_back() {
+    let pair = Pair::new();
+    let txs: Vec<RecoveredTransaction> = (0..3).map(|nonce| pair.generator.add(nonce)).collect();
+    let block = pair.build(1, pair.genesis());
+    assert_eq!(block.body.transactions().count(), txs.len());
+    assert_eq!(pair.generator.take(), 0, "in flight");
+    let (mut own, ..) = worker(&pair.generator);
+    own.handle(Work::Drop(Unneeded::Block(block.header.hash()))).unwrap();
+    assert_eq!(pair.generator.take(), txs.len());
+}
