@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest, Sha256};
+use alloy_primitives::B256;
+use anfs_poh::HashClock;
 
 use super::Check;
 use crate::sheet::{grouped, time};
@@ -13,11 +14,16 @@ use crate::sheet::{grouped, time};
 const CLOCK_SECONDS_MIN: u64 = 1_735_689_600;
 /// 2100-01-01.
 const CLOCK_SECONDS_MAX: u64 = 4_102_444_800;
+#[cfg(unix)]
 const MIB: u64 = 1 << 20;
+#[cfg(unix)]
 const FREE_BYTES_FAIL: u64 = 512 * MIB;
+#[cfg(unix)]
 const FREE_BYTES_WARN: u64 = 5 * 1024 * MIB;
+#[cfg(unix)]
 /// Below this the node cannot open its logs, databases and sockets.
 const DESCRIPTORS_FAIL: u64 = 256;
+#[cfg(unix)]
 /// Room for the node's 1024 connections and its files.
 const DESCRIPTORS_WARN: u64 = 2048;
 /// Hashes a second below which a generator falls behind those of other machines.
@@ -78,7 +84,7 @@ fn free_space(_dir: &Path) -> Option<Check> {
     None
 }
 
-#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix tells the free space without unsafe code"))]
+#[cfg(unix)]
 fn judge_free_space(bytes: u64) -> Check {
     const NAME: &str = "disk space";
     const REMEDY: &str = "make room, or choose a folder on another disk by --data-dir";
@@ -103,7 +109,7 @@ pub(super) fn file_descriptors() -> Option<Check> {
     None
 }
 
-#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has this limit"))]
+#[cfg(unix)]
 fn judge_descriptors(limit: Option<u64>) -> Check {
     const NAME: &str = "open files";
     const REMEDY: &str = "raise the limit before the start: ulimit -n 65536";
@@ -157,19 +163,18 @@ fn hash_features() -> (Vec<&'static str>, Option<&'static str>) {
     (Vec::new(), Some("hardware SHA-256"))
 }
 
-/// How fast one core runs a chain of SHA-256, which is what the hash clock is.
+/// How fast one core runs the hash clock.
 pub(super) fn hash_clock() -> Check {
-    const CHUNK: u64 = 10_000;
+    const SLOT: u64 = 1 << 16;
     let started = Instant::now();
-    let mut state = [0u8; 32];
+    let mut hash = B256::ZERO;
     let mut hashes = 0;
     while started.elapsed() < HASH_RATE_TIME {
-        for _ in 0..CHUNK {
-            state = Sha256::digest(state).into();
-        }
-        hashes += CHUNK;
+        let mut clock = HashClock::new(hash, SLOT, 64);
+        std::hint::black_box(clock.finish());
+        hash = clock.hash();
+        hashes += SLOT;
     }
-    std::hint::black_box(state);
     judge_hash_rate(hashes, started.elapsed())
 }
 
@@ -201,6 +206,7 @@ mod tests {
         assert_eq!(clock(u64::MAX).state, State::Fail);
     }
 
+    #[cfg(unix)]
     #[test]
     fn limits_are_judged() {
         assert_eq!(judge_free_space(FREE_BYTES_WARN).state, State::Ok);
