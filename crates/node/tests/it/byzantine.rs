@@ -74,6 +74,8 @@ fn check(entry: EditEntry, header: EditHeader, expected: fn(Fault) -> bool) {
     let mut shard = Shard::stopped(VERIFIERS, None);
     shard.wire.forge(Liar::forge(entry, header));
     shard.start_all();
+    // The lie may begin with the next block.
+    shard.wait_height(0, 2);
     shard.submit(50, 0);
     for seat in 1..=VERIFIERS {
         shard.wait(seat, "the conviction", |seat| {

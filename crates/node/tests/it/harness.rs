@@ -161,7 +161,7 @@ impl Shard {
         let node = self.seat(seat);
         let mut heads = node.chain().subscribe();
         let mut sent = self.wire.sent();
-        let waited = self.runtime.block_on(tokio::time::timeout(PATIENCE, async {
+        let watch = async {
             while !holds(node) {
                 tokio::select! {
                     // Missed heads are as good as seen ones: the condition looks at the chain itself.
@@ -169,7 +169,8 @@ impl Shard {
                     changed = sent.changed() => changed.expect("the wire outlives the seats"),
                 }
             }
-        }));
+        };
+        let waited = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, watch).await });
         let trouble = node.health().trouble();
         assert!(waited.is_ok(), "seat {seat}: {what} did not come: {:?}, trouble {trouble:?}", node.status());
     }
