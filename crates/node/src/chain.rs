@@ -202,6 +202,9 @@ impl ChainView {
     }
 
     pub(crate) fn read_block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, NodeError> {
+        if height == Height::ZERO {
+            return Ok(Some(self.genesis.clone()));
+        }
         let Some(record) = self.store.block_by_height(height)? else { return Ok(None) };
         let certified = record.certified;
         let transactions = certified.block.body.transactions().map(|tx| {

@@ -101,3 +101,15 @@ fn the_signing_log_stays_small() {
         assert!(size < 5 << 20, "seat {seat}: {size} bytes");
     }
 }
+
+#[test]
+fn a_seat_that_stopped_before_the_first_block_starts_again() {
+    let mut shard = Shard::stopped(VERIFIERS, None);
+    for _ in 0..2 {
+        shard.start_seat(1);
+        assert_eq!(shard.height(1), 0);
+        shard.stop_seat(1);
+    }
+    shard.start_all();
+    go_on(&mut shard);
+}

@@ -84,6 +84,7 @@ fn votes() {
         ("Execution(EntriesRoot)", "86b92be21b88d1d8d2134f0559d16e71cd4487ada8b20b4c96919b520105bb11"),
         ("Execution(BaseFee)", "2cb792318bcbdf138d5be5656413c99d80d55b39d126b75b8fdf3d4da2c459b4"),
         ("Execution(Messages)", "0baadb06d74be91c3799c45e5916d09430aa999595f05320bec17aacea769112"),
+        ("Execution(Beneficiary)", "28e309ad404b4e4dc8755bd296dc4139582bf280c16af486a31700ebe9f9e897"),
     ];
     check(&found, &pins);
 }
