@@ -143,13 +143,15 @@ impl Devnet {
         self.seats[0].status()
     }
 
-    /// What keeps a seat from working, if anything does, and whether that seat has stopped for it.
+    /// What keeps a seat from working, if anything does, and whether that seat has stopped for it; a stopped
+    /// seat comes first.
     #[must_use]
     pub fn trouble(&self) -> Option<(SeatIndex, String, bool)> {
-        (0u16..).zip(&self.seats).find_map(|(index, seat)| {
+        let troubled = (0u16..).zip(&self.seats).filter_map(|(index, seat)| {
             let health = seat.health();
             health.trouble().map(|trouble| (SeatIndex(index), trouble, health.stopping()))
-        })
+        });
+        troubled.max_by_key(|(_, _, stopped)| *stopped)
     }
 
     /// Stops the server, then the seats; everything acknowledged is on disk.

@@ -37,6 +37,7 @@ pub(crate) fn run(args: DevnetArgs, as_json: bool) -> Result<(), CommandError> {
 
 async fn serve(args: DevnetArgs, as_json: bool) -> Result<(), CommandError> {
     let started = Instant::now();
+    let mut shutdown = Shutdown::listen().wrap_err("cannot listen for signals")?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .map_err(|error| eyre!("cannot start the metrics recorder: {error}"))?;
@@ -51,7 +52,7 @@ async fn serve(args: DevnetArgs, as_json: bool) -> Result<(), CommandError> {
         print_line(&banner(&devnet, &args, started.elapsed()))?;
     }
     let live = !as_json && !args.quiet && io::stderr().is_terminal();
-    let failure = wait(&devnet, live).await;
+    let failure = wait(&devnet, live, &mut shutdown).await;
     let asked = Instant::now();
     devnet.stop().await;
     tracing::info!(elapsed_ms = asked.elapsed().as_millis(), "stopped");
@@ -90,13 +91,11 @@ fn data_dir(args: &DevnetArgs) -> Result<PathBuf, CommandError> {
 }
 
 /// Waits for Ctrl-C, SIGTERM or a seat that cannot go on; the reason in the last case.
-async fn wait(devnet: &Devnet, live: bool) -> Option<String> {
+async fn wait(devnet: &Devnet, live: bool, shutdown: &mut Shutdown) -> Option<String> {
     let mut line = StatusLine::new(live);
-    let stop = shutdown_signal();
-    tokio::pin!(stop);
     let failure = loop {
         tokio::select! {
-            () = &mut stop => break None,
+            () = shutdown.asked() => break None,
             () = tokio::time::sleep(STATUS_EVERY) => {
                 if let Some((seat, trouble, true)) = devnet.trouble() {
                     break Some(format!("seat {seat} has stopped: {trouble}"));
@@ -109,27 +108,39 @@ async fn wait(devnet: &Devnet, live: bool) -> Option<String> {
     failure
 }
 
-async fn shutdown_signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// What asks the network to stop. Made before it starts: from then on Ctrl-C ends it in order.
+struct Shutdown {
     #[cfg(unix)]
-    {
+    signals: [tokio::signal::unix::Signal; 2],
+}
+
+impl Shutdown {
+    #[cfg(unix)]
+    fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    _ = interrupt => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM cannot be caught; use Ctrl-C");
-                let _ = interrupt.await;
-            }
+        Ok(Self { signals: [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?] })
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(unix)]
+    async fn asked(&mut self) {
+        let [interrupt, terminate] = &mut self.signals;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
     }
+
     #[cfg(not(unix))]
-    {
-        let _ = interrupt.await;
+    async fn asked(&mut self) {
+        // Without a handler there is only the hard way to stop: waiting for ever is then right.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
