@@ -1,4 +1,4 @@
-//! Makes decided blocks durable, then visible: the only writer of the block log and of [`ChainView`].
+//! Makes decided blocks durable, then visible: the only writer of the block log and of [`ChainView`](crate::ChainView).
 //!
 //! A receipt is served only after the block that holds it was fsynced here. When the disk is full or broken
 //! the committer keeps what it has, says so in the node's health, and tries again: its inbox fills, the

@@ -197,7 +197,7 @@ mod avx2 {
         digest
     }
 
-    /// Keccak-f[1600] of four states; spec: FIPS 202 §3.2.
+    /// `Keccak-f[1600]` of four states; spec: FIPS 202 §3.2.
     #[inline(always)]
     fn permute(simd: V3, a: &mut States) {
         let xor = |a, b| simd.avx2._mm256_xor_si256(a, b);
