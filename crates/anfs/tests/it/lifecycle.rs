@@ -1,7 +1,5 @@
 //! Starting, stopping, starting again.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use crate::harness::{Devnet, Draft, anfs, sign};
@@ -67,14 +65,11 @@ fn other_settings_on_the_same_folder_are_refused_and_reset_starts_anew() {
 }
 
 #[test]
-fn it_stops_soon_even_with_clients_connected() {
+fn it_stops_even_with_clients_connected() {
     let devnet = Devnet::start(&["--ephemeral"]);
     let dir = devnet.description["data_dir"].as_str().unwrap().to_owned();
     devnet.rpc.call("eth_blockNumber", json!([]));
-    let asked = Instant::now();
+    // The client's connection is kept alive: were the process to wait for it, this would never return.
     assert!(devnet.interrupt().success());
-    eprintln!("stopped in {} ms", asked.elapsed().as_millis());
-    // A bound on hanging, not on speed: an open keep-alive connection must not hold the process.
-    assert!(asked.elapsed() < Duration::from_secs(30));
     assert!(!std::path::Path::new(&dir).exists(), "an ephemeral network leaves nothing behind");
 }
