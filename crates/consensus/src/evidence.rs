@@ -3,7 +3,8 @@
 //! spec: PROTOCOL §4 R5, R7
 
 use anfs_primitives::{
-    Certificate, Fault, Height, Proposal, SealedHeader, SeatIndex, SignedVote, View, VoteKind,
+    Block, Certificate, Fault, Height, NewView, Proposal, SeatIndex, SignedViewChange, SignedVote, View,
+    VoteKind,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -26,14 +27,38 @@ pub enum Evidence {
         /// The other.
         second: SignedVote,
     },
-    /// A quorum found the block wrong. A pointer for re-execution: nobody is punished on votes alone.
+    /// One verifier made two promises for one view.
+    ViewChanges {
+        /// The one met first.
+        first: Box<SignedViewChange>,
+        /// The other.
+        second: Box<SignedViewChange>,
+    },
+    /// One leader opened one view twice.
+    NewViews {
+        /// Its seat.
+        leader: SeatIndex,
+        /// The opening met first.
+        first: Box<NewView>,
+        /// The other.
+        second: Box<NewView>,
+    },
+    /// A quorum found the block wrong. The whole block is here, to be executed again: nobody is punished on
+    /// votes alone.
     InvalidBlock {
-        /// The convicted header.
-        header: Box<SealedHeader>,
+        /// The convicted block.
+        block: Box<Block>,
         /// A [`anfs_primitives::CertificateKind::Conviction`] certificate.
         certificate: Certificate,
         /// Where a checker met the fault, when a vote said so.
         fault: Option<Fault>,
+    },
+    /// A verifier called a block invalid that was decided.
+    FalseAlert {
+        /// Its vote.
+        vote: SignedVote,
+        /// The certificate that decided the block.
+        certificate: Certificate,
     },
 }
 
@@ -44,17 +69,24 @@ impl Evidence {
         match self {
             Self::Proposals { first, .. } => first.header.proposer,
             Self::Votes { first, .. } => first.signer,
-            Self::InvalidBlock { header, .. } => header.proposer,
+            Self::ViewChanges { first, .. } => first.signer,
+            Self::NewViews { leader, .. } => *leader,
+            Self::InvalidBlock { block, .. } => block.header.proposer,
+            Self::FalseAlert { vote, .. } => vote.signer,
         }
     }
 
-    /// Where it happened.
+    /// The height and view that it concerns; a change of view concerns all heights above the decided ones,
+    /// and is given with height 0.
     #[must_use]
     pub fn round(&self) -> (Height, View) {
         match self {
             Self::Proposals { first, .. } => (first.header.height, first.header.view),
             Self::Votes { first, .. } => (first.target.height, first.target.view),
-            Self::InvalidBlock { header, .. } => (header.height, header.view),
+            Self::ViewChanges { first, .. } => (Height::ZERO, first.change.view),
+            Self::NewViews { first, .. } => (Height::ZERO, first.view),
+            Self::InvalidBlock { certificate, .. } => (certificate.target.height, certificate.target.view),
+            Self::FalseAlert { vote, .. } => (vote.target.height, vote.target.view),
         }
     }
 }

@@ -20,10 +20,10 @@ pub mod error;
 pub mod evidence;
 pub mod shard;
 
-pub use bft::LogRecord;
+pub use bft::{LogRecord, Scope};
 pub use crypto::{BlsCrypto, CryptoError, VoteCrypto};
 pub use error::ConsensusError;
 pub use evidence::Evidence;
 pub use shard::{
-    Anchor, Depth, Effect, Input, Offence, ShardConfig, ShardCore, ShardStatus, Stall, Unneeded,
+    Anchor, Depth, Effect, Input, Offence, Parent, ShardConfig, ShardCore, ShardStatus, Stall, Unneeded,
 };

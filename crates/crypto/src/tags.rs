@@ -66,6 +66,10 @@ signature_tags! {
     VERDICT_INVALID_FULL = "VERDICT-INVALID-FULL";
     /// A verifier saw a quorum of full valid verdicts (R4).
     COMMIT = "COMMIT";
+    /// A verifier leaves a view (R6).
+    VIEW_CHANGE = "VIEW-CHANGE";
+    /// A leader opens its view (R6).
+    NEW_VIEW = "NEW-VIEW";
     /// A key proves that its holder knows the secret.
     POSSESSION = "POSSESSION";
 }

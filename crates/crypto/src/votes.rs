@@ -7,13 +7,13 @@
 
 use anfs_primitives::header::VERIFIERS_MAX;
 use anfs_primitives::{
-    BlsSignature, Certificate, CertificateKind, Fault, Proposal, SealedHeader, SeatIndex, SignedVote,
-    SignerSet, VoteKind, VoteTarget, encode,
+    BlsSignature, Certificate, CertificateKind, Fault, NewView, Proposal, SealedHeader, SeatIndex,
+    SignedViewChange, SignedVote, SignerSet, ViewChange, VoteKind, VoteTarget, encode,
 };
 
 use crate::CryptoError;
 use crate::bls::{self, PublicKey, SecretKey};
-use crate::tags::{PROPOSAL, vote_tag};
+use crate::tags::{NEW_VIEW, PROPOSAL, VIEW_CHANGE, vote_tag};
 
 /// The bytes that a proposal or vote of any kind signs.
 #[must_use]
@@ -65,6 +65,38 @@ pub fn sign_proposal(key: &SecretKey, header: &SealedHeader) -> Proposal {
 #[must_use]
 pub fn verify_proposal(key: &PublicKey, proposal: &Proposal) -> bool {
     key.verify(PROPOSAL, &signing_bytes(&target_of(&proposal.header)), &proposal.signature)
+}
+
+/// Signs a verifier's leaving of a view.
+#[must_use]
+pub fn sign_view_change(key: &SecretKey, change: ViewChange, signer: SeatIndex) -> SignedViewChange {
+    let signature = key.sign(VIEW_CHANGE, &encode(&change));
+    SignedViewChange { change, signer, signature }
+}
+
+/// Whether a view change was signed by this key. The certificates in it are another matter.
+#[must_use]
+pub fn verify_view_change(key: &PublicKey, signed: &SignedViewChange) -> bool {
+    key.verify(VIEW_CHANGE, &encode(&signed.change), &signed.signature)
+}
+
+/// The bytes that a view's leader signs: everything but the signature.
+#[must_use]
+pub fn new_view_bytes(new_view: &NewView) -> Vec<u8> {
+    encode(&(&new_view.view, &new_view.changes, &new_view.carried, &new_view.convictions))
+}
+
+/// Signs the opening of a view: replaces whatever signature is there.
+#[must_use]
+pub fn sign_new_view(key: &SecretKey, mut new_view: NewView) -> NewView {
+    new_view.signature = key.sign(NEW_VIEW, &new_view_bytes(&new_view));
+    new_view
+}
+
+/// Whether the opening of a view was signed by this key. What is in it is another matter.
+#[must_use]
+pub fn verify_new_view(key: &PublicKey, new_view: &NewView) -> bool {
+    key.verify(NEW_VIEW, &new_view_bytes(new_view), &new_view.signature)
 }
 
 /// Makes a certificate of votes that were admitted one by one (their signatures are not verified again).

@@ -89,6 +89,7 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         slice_redundancy: faults + 1,
         pipeline_depth: 4,
         fast_timeout_ms: (choices.slot_ms * 4).max(1_000),
+        view_timeout_ms: (choices.slot_ms * 12).max(3_000),
         max_supply: U256::from(1_000_000_000_u64) * U256::from(AFS),
         shards: vec![ShardSpec {
             generator: seat(0),

@@ -21,6 +21,7 @@ pub mod message;
 pub mod receipt;
 pub mod spec;
 pub mod transaction;
+pub mod view;
 pub mod vote;
 
 pub use block::{Block, BlockBody, CertifiedBlock};
@@ -33,6 +34,7 @@ pub use message::{ConsensusMessage, Proposal};
 pub use receipt::{Receipt, ReceiptKind};
 pub use spec::{ChainSpec, GenesisAccount, SpecError, ValidatorSpec};
 pub use transaction::{RecoveredTransaction, SignedTransaction, TransactionError};
+pub use view::{HeightReport, NewView, SignedViewChange, ViewChange, ViewTimeout};
 pub use vote::{Fault, SignedVote, VoteKind, VoteTarget};
 
 /// A BLS12-381 public key in G2, compressed (min_sig): 96 bytes.

@@ -8,7 +8,8 @@ use crate::certificate::Certificate;
 use crate::codec::{CodecError, decode};
 use crate::entry::{FRAGMENT_BYTES_MAX, Fragment};
 use crate::header::SealedHeader;
-use crate::ids::{BlockHash, Height};
+use crate::ids::{BlockHash, Height, View};
+use crate::view::{NewView, SignedViewChange, ViewTimeout};
 use crate::vote::SignedVote;
 
 /// A header signed by its proposer: it closes the slot. The body has travelled in fragments.
@@ -45,6 +46,22 @@ pub enum ConsensusMessage {
     },
     /// One decided block, in answer to a request.
     Block(Box<CertifiedBlock>),
+    /// A wish to leave a view.
+    ViewTimeout(ViewTimeout),
+    /// A promise to have left it.
+    ViewChange(Box<SignedViewChange>),
+    /// The opening of a view.
+    NewView(Box<NewView>),
+    /// Asks for the header and proposer's signature of a block; the answer is a [`Self::Proposal`].
+    ProposalRequest {
+        /// The block.
+        block: BlockHash,
+    },
+    /// Asks for the opening of this view or a higher one.
+    NewViewRequest {
+        /// The view.
+        view: View,
+    },
 }
 
 impl ConsensusMessage {
@@ -54,9 +71,12 @@ impl ConsensusMessage {
     /// As [`decode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         const SMALL_MAX: usize = 256 * 1024;
+        /// A quorum of view changes, each with a certificate for every height it speaks of.
+        const NEW_VIEW_MAX: usize = 4 * 1024 * 1024;
         let limit = match bytes.first() {
             Some(0) => FRAGMENT_BYTES_MAX,
             Some(6) => BLOCK_BYTES_MAX,
+            Some(9) => NEW_VIEW_MAX,
             _ => SMALL_MAX,
         };
         decode(bytes, limit)

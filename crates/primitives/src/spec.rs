@@ -136,6 +136,9 @@ pub struct ChainSpec {
     pub pipeline_depth: u16,
     /// Δ_fast: how long a verifier waits for the fast path before it checks in full (R3), in milliseconds.
     pub fast_timeout_ms: u64,
+    /// Δ_view: after this long without a decision a verifier wants another leader (R6); doubles with each
+    /// view that fails.
+    pub view_timeout_ms: u64,
     /// Coins that may ever exist, in wei.
     pub max_supply: U256,
     /// Seats of each shard; the first is domain 1.
@@ -240,6 +243,12 @@ impl ChainSpec {
             self.fast_timeout_ms,
             (self.slot_ms..=600_000).contains(&self.fast_timeout_ms),
             "between slot_ms and 600000",
+        )?;
+        range(
+            "view_timeout_ms",
+            self.view_timeout_ms,
+            (self.fast_timeout_ms.saturating_add(self.slot_ms)..=3_600_000).contains(&self.view_timeout_ms),
+            "at least fast_timeout_ms + slot_ms, at most 3600000",
         )?;
         range(
             "shards",

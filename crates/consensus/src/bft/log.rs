@@ -2,35 +2,70 @@
 //!
 //! spec: PROTOCOL §4: "An SV writes each vote to its log before sending it, and never contradicts the log."
 
+use std::sync::Arc;
+
 use anfs_primitives::block::BLOCK_BYTES_MAX;
-use anfs_primitives::{Block, BlsSignature, CodecError, Height, SignedVote, decode, encode};
+use anfs_primitives::{
+    Block, BlsSignature, Certificate, CodecError, Height, NewView, SignedViewChange, SignedVote, View,
+    decode, encode,
+};
 use borsh::{BorshDeserialize, BorshSerialize};
 
-/// Largest encoded record: a block and a signature.
+/// Largest encoded record: a block and a signature, which is also more than any opening of a view.
 pub const LOG_RECORD_BYTES_MAX: usize = BLOCK_BYTES_MAX + 1024;
 
-/// One signature of this node's seat.
+/// One signature of this node's seat, or what it must not forget beside it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum LogRecord {
     /// A vote.
     Vote(SignedVote),
-    /// A proposal, with the body: an SG that restarts must be able to offer the very same block again, for
-    /// it will never sign another one for that (height, view).
+    /// A block that this seat proposed, or is about to approve, with its proposer's signature. The body is
+    /// in it: an SG that restarts must be able to offer the very same block again, for it will never sign
+    /// another one for that (height, view); and what verifiers approved must still be there to be decided
+    /// when nobody else comes back.
     Proposal {
         /// The block proposed.
-        block: Box<Block>,
+        block: Arc<Block>,
         /// The proposer's signature.
         signature: BlsSignature,
     },
+    /// The PrepareCert that the next commit answers: a later view change must report it.
+    Prepared(Certificate),
+    /// The promise to vote in no lower view.
+    ViewChange(Box<SignedViewChange>),
+    /// The opening of a view that this seat leads.
+    NewView(Box<NewView>),
+}
+
+/// Until when a record must stay in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Until this height is decided and on disk.
+    Height(Height),
+    /// Until a record of the same kind and a higher view is in the log.
+    View(View),
 }
 
 impl LogRecord {
-    /// The height that was signed for.
+    /// Until when it must stay.
     #[must_use]
-    pub fn height(&self) -> Height {
+    pub fn scope(&self) -> Scope {
         match self {
-            Self::Vote(vote) => vote.target.height,
-            Self::Proposal { block, .. } => block.header.height,
+            Self::Vote(vote) => Scope::Height(vote.target.height),
+            Self::Proposal { block, .. } => Scope::Height(block.header.height),
+            Self::Prepared(certificate) => Scope::Height(certificate.target.height),
+            Self::ViewChange(signed) => Scope::View(signed.change.view),
+            Self::NewView(opening) => Scope::View(opening.view),
+        }
+    }
+
+    /// Whether this record makes `older` superfluous.
+    #[must_use]
+    pub fn supersedes(&self, older: &Self) -> bool {
+        match (self, older) {
+            (Self::ViewChange(new), Self::ViewChange(old)) => new.change.view >= old.change.view,
+            (Self::NewView(new), Self::NewView(old)) => new.view >= old.view,
+            _ => false,
         }
     }
 

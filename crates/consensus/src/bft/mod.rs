@@ -8,9 +8,11 @@
 mod log;
 mod quorum;
 mod record;
+mod view_change;
 mod votes;
 
-pub use log::{LOG_RECORD_BYTES_MAX, LogRecord};
+pub use log::{LOG_RECORD_BYTES_MAX, LogRecord, Scope};
 pub use quorum::Quorum;
 pub use record::SigningRecord;
+pub use view_change::{Missing, ViewFault, ViewRules};
 pub use votes::{Admission, VoteBook};

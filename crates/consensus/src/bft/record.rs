@@ -3,10 +3,14 @@
 //! spec: PROTOCOL §4
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use anfs_primitives::{BlockHash, Height, SignedVote, View, VoteKind, VoteTarget};
+use anfs_primitives::{
+    Block, BlockHash, Certificate, Height, NewView, Proposal, SignedViewChange, SignedVote, View, VoteKind,
+    VoteTarget,
+};
 
-use super::log::LogRecord;
+use super::log::{LogRecord, Scope};
 
 /// The seat's signatures above the decided tip, as the log has them. Every signature passes through here.
 ///
@@ -17,7 +21,12 @@ use super::log::LogRecord;
 pub struct SigningRecord {
     floor: Height,
     votes: BTreeMap<(Height, View), Vec<SignedVote>>,
+    /// Own proposals, and blocks of others that were approved.
     proposals: BTreeMap<(Height, View), LogRecord>,
+    /// By height, of the highest view.
+    prepared: BTreeMap<Height, Certificate>,
+    view_change: Option<SignedViewChange>,
+    opening: Option<NewView>,
 }
 
 impl SigningRecord {
@@ -31,9 +40,9 @@ impl SigningRecord {
         record
     }
 
-    /// Notes a signature that is about to be persisted.
+    /// Notes what is about to be persisted.
     pub fn add(&mut self, entry: LogRecord) {
-        if entry.height() <= self.floor {
+        if matches!(entry.scope(), Scope::Height(height) if height <= self.floor) {
             return;
         }
         match entry {
@@ -46,13 +55,111 @@ impl SigningRecord {
             LogRecord::Proposal { ref block, .. } => {
                 self.proposals.entry((block.header.height, block.header.view)).or_insert(entry);
             }
+            LogRecord::Prepared(certificate) => {
+                let held = self.prepared.get(&certificate.target.height);
+                if held.is_none_or(|held| held.target.view < certificate.target.view) {
+                    self.prepared.insert(certificate.target.height, certificate);
+                }
+            }
+            LogRecord::ViewChange(signed) => {
+                if self.promised() < signed.change.view {
+                    self.view_change = Some(*signed);
+                    self.forget_dead();
+                }
+            }
+            LogRecord::NewView(opening) => {
+                if self.opening.as_ref().is_none_or(|held| held.view < opening.view) {
+                    self.opening = Some(*opening);
+                }
+            }
         }
+    }
+
+    /// The view below which this seat has promised to vote no more.
+    #[must_use]
+    pub fn promised(&self) -> View {
+        self.view_change.as_ref().map_or(View::ZERO, |signed| signed.change.view)
+    }
+
+    /// The latest promise.
+    #[must_use]
+    pub fn view_change(&self) -> Option<&SignedViewChange> {
+        self.view_change.as_ref()
+    }
+
+    /// The latest view that this seat has opened as its leader.
+    #[must_use]
+    pub fn opening(&self) -> Option<&NewView> {
+        self.opening.as_ref()
+    }
+
+    /// The PrepareCert of the highest view that a commit at this height answered.
+    #[must_use]
+    pub fn prepared(&self, height: Height) -> Option<&Certificate> {
+        self.prepared.get(&height)
+    }
+
+    /// The block that this seat approved at this height in the highest view, and that view.
+    #[must_use]
+    pub fn approved(&self, height: Height) -> Option<(View, BlockHash)> {
+        let views = self.votes.range((height, View::ZERO)..(height.next(), View::ZERO)).rev();
+        let approvals = views.flat_map(|(_, votes)| votes);
+        let mut approvals = approvals.filter(|vote| vote.kind == VoteKind::ValidSliced);
+        approvals.next().map(|vote| (vote.target.view, vote.target.block))
+    }
+
+    /// The highest view that it has voted in.
+    #[must_use]
+    pub fn highest_view(&self) -> View {
+        self.votes.keys().map(|&(_, view)| view).max().unwrap_or_default()
+    }
+
+    /// Bodies of views that are over are only needed if the block may be proposed again: it was approved
+    /// last, or is prepared.
+    fn forget_dead(&mut self) {
+        let promised = self.promised();
+        let proposals = std::mem::take(&mut self.proposals);
+        let needed = |height: Height, hash: BlockHash| {
+            let prepared = self.prepared.get(&height).map(|certificate| certificate.target.block);
+            prepared == Some(hash) || self.approved(height).is_some_and(|(_, block)| block == hash)
+        };
+        let kept = proposals.into_iter().filter(|((height, view), entry)| {
+            *view >= promised
+                || matches!(entry, LogRecord::Proposal { block, .. } if needed(*height, block.header.hash()))
+        });
+        self.proposals = kept.collect();
+    }
+
+    /// A block of the log, with its proposal.
+    #[must_use]
+    pub fn block(&self, hash: &BlockHash) -> Option<(Proposal, Arc<Block>)> {
+        self.blocks().find(|(_, block)| block.header.hash() == *hash)
+    }
+
+    /// All blocks of the log, ascending.
+    pub fn blocks(&self) -> impl Iterator<Item = (Proposal, Arc<Block>)> {
+        self.proposals.values().filter_map(|entry| match entry {
+            LogRecord::Proposal { block, signature } => {
+                let proposal = Proposal { header: block.header.clone(), signature: *signature };
+                Some((proposal, block.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the block's body is in the log.
+    #[must_use]
+    pub fn holds(&self, height: Height, view: View, block: &BlockHash) -> bool {
+        matches!(
+            self.proposals.get(&(height, view)),
+            Some(LogRecord::Proposal { block: held, .. }) if held.header.hash() == *block
+        )
     }
 
     /// Whether signing this vote keeps the seat honest, and is new.
     #[must_use]
     pub fn may_vote(&self, kind: VoteKind, target: &VoteTarget) -> bool {
-        if target.height <= self.floor {
+        if target.height <= self.floor || target.view < self.promised() {
             return false;
         }
         self.votes(target.height, target.view).iter().all(|signed| {
@@ -63,7 +170,7 @@ impl SigningRecord {
     /// Whether signing a proposal of this block keeps the seat honest, and is new.
     #[must_use]
     pub fn may_propose(&self, height: Height, view: View) -> bool {
-        height > self.floor && !self.proposals.contains_key(&(height, view))
+        height > self.floor && view >= self.promised() && !self.proposals.contains_key(&(height, view))
     }
 
     /// Everything signed for one (height, view).
@@ -85,16 +192,14 @@ impl SigningRecord {
         self.votes.values().flatten()
     }
 
-    /// All proposals above the floor, ascending.
-    pub fn proposals(&self) -> impl Iterator<Item = &LogRecord> {
-        self.proposals.values()
-    }
-
     /// Records that must stay in the log.
     #[must_use]
     pub fn live(&self) -> Vec<LogRecord> {
+        let change = self.view_change.iter().cloned().map(|signed| LogRecord::ViewChange(Box::new(signed)));
+        let opening = self.opening.iter().cloned().map(|opening| LogRecord::NewView(Box::new(opening)));
+        let prepared = self.prepared.values().cloned().map(LogRecord::Prepared);
         let votes = self.all_votes().cloned().map(LogRecord::Vote);
-        self.proposals().cloned().chain(votes).collect()
+        change.chain(opening).chain(self.proposals.values().cloned()).chain(prepared).chain(votes).collect()
     }
 
     /// A height was decided: nothing is ever signed at or below it again.
@@ -103,6 +208,7 @@ impl SigningRecord {
         let first = (self.floor.next(), View::ZERO);
         self.votes = self.votes.split_off(&first);
         self.proposals = self.proposals.split_off(&first);
+        self.prepared = self.prepared.split_off(&first.0);
     }
 }
 

@@ -185,10 +185,23 @@ impl VoteBook {
     #[must_use]
     pub fn is_alarmed(&self, target: &VoteTarget) -> bool {
         let Some(tally) = self.tallies.get(&(target.height, target.view)) else { return false };
-        let kinds = [VoteKind::InvalidSliced, VoteKind::InvalidFull];
-        let mut kept =
-            tally.seats.iter().flat_map(|seat| kinds.iter().filter_map(|&kind| seat[kind as usize].as_ref()));
-        kept.any(|kept| kept.verified && kept.vote.target == *target)
+        let mut kept = tally.seats.iter().flatten().flatten();
+        kept.any(|kept| kept.verified && is_alert(kept.vote.kind) && kept.vote.target == *target)
+    }
+
+    /// Verified votes of any view that call this block invalid.
+    #[must_use]
+    pub fn alerts(&self, height: Height, block: &anfs_primitives::BlockHash) -> Vec<SignedVote> {
+        let views = self.tallies.range((height, View::ZERO)..(height.next(), View::ZERO));
+        let kept = views.flat_map(|(_, tally)| tally.seats.iter().flatten().flatten());
+        let alerts =
+            kept.filter(|kept| kept.verified && is_alert(kept.vote.kind) && kept.vote.target.block == *block);
+        alerts.map(|kept| kept.vote.clone()).collect()
+    }
+
+    /// Forgets all views below this one but the last two, which may still prove something.
+    pub fn retire(&mut self, view: View) {
+        self.tallies.retain(|&(_, at), _| at.0.saturating_add(2) >= view.0);
     }
 
     /// Forgets everything up to and including `height`.
@@ -207,6 +220,10 @@ impl VoteBook {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn is_alert(kind: VoteKind) -> bool {
+    matches!(kind, VoteKind::InvalidSliced | VoteKind::InvalidFull)
 }
 
 fn verify_one(crypto: &dyn VoteCrypto, seat: usize, vote: &SignedVote) -> bool {

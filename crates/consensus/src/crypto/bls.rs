@@ -8,8 +8,8 @@ use anfs_crypto::tags::vote_tag;
 use anfs_crypto::votes;
 use anfs_primitives::spec::ShardSpec;
 use anfs_primitives::{
-    BlsSignature, Certificate, CertificateKind, Fault, Proposal, SealedHeader, SeatIndex, SignedVote,
-    VoteKind, VoteTarget,
+    BlsSignature, Certificate, CertificateKind, Fault, NewView, Proposal, SealedHeader, SeatIndex,
+    SignedViewChange, SignedVote, ViewChange, VoteKind, VoteTarget,
 };
 
 use super::{CryptoError, VoteCrypto};
@@ -79,6 +79,13 @@ impl BlsCrypto {
         }
     }
 
+    fn public_key(&self, seat: SeatIndex) -> Option<&PublicKey> {
+        match seat.verifier_index() {
+            None => Some(&self.generator),
+            Some(index) => self.verifiers.get(index),
+        }
+    }
+
     fn next_entropy(&self) -> [u8; 32] {
         let count = self.batches.fetch_add(1, Ordering::Relaxed).to_le_bytes();
         let mut entropy = self.entropy;
@@ -113,10 +120,7 @@ impl VoteCrypto for BlsCrypto {
     }
 
     fn verify_proposal(&self, proposal: &Proposal) -> bool {
-        let key = match proposal.header.proposer.verifier_index() {
-            None => Some(&self.generator),
-            Some(index) => self.verifiers.get(index),
-        };
+        let key = self.public_key(proposal.header.proposer);
         key.is_some_and(|key| votes::verify_proposal(key, proposal))
     }
 
@@ -151,5 +155,22 @@ impl VoteCrypto for BlsCrypto {
 
     fn verify_certificate(&self, quorum: usize, certificate: &Certificate) -> bool {
         votes::verify_certificate(&self.verifiers, quorum, certificate)
+    }
+
+    fn sign_view_change(&self, seat: SeatIndex, change: ViewChange) -> Result<SignedViewChange, CryptoError> {
+        Ok(votes::sign_view_change(self.key(seat)?, change, seat))
+    }
+
+    fn verify_view_change(&self, signed: &SignedViewChange) -> bool {
+        let key = signed.signer.verifier_index().and_then(|index| self.verifiers.get(index));
+        key.is_some_and(|key| votes::verify_view_change(key, signed))
+    }
+
+    fn sign_new_view(&self, seat: SeatIndex, new_view: NewView) -> Result<NewView, CryptoError> {
+        Ok(votes::sign_new_view(self.key(seat)?, new_view))
+    }
+
+    fn verify_new_view(&self, leader: SeatIndex, new_view: &NewView) -> bool {
+        self.public_key(leader).is_some_and(|key| votes::verify_new_view(key, new_view))
     }
 }

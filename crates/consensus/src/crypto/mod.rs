@@ -8,8 +8,8 @@ mod bls;
 use std::fmt::Debug;
 
 use anfs_primitives::{
-    BlsSignature, Certificate, CertificateKind, Fault, Proposal, SealedHeader, SeatIndex, SignedVote,
-    VoteKind, VoteTarget,
+    BlsSignature, Certificate, CertificateKind, Fault, NewView, Proposal, SealedHeader, SeatIndex,
+    SignedViewChange, SignedVote, ViewChange, VoteKind, VoteTarget,
 };
 
 pub use bls::BlsCrypto;
@@ -79,4 +79,23 @@ pub trait VoteCrypto: Debug + Send + Sync {
     /// Whether the certificate is a valid aggregate of at least `quorum` verifiers; of all of them when its
     /// kind is [`CertificateKind::Fast`].
     fn verify_certificate(&self, quorum: usize, certificate: &Certificate) -> bool;
+
+    /// Signs a verifier's leaving of a view.
+    ///
+    /// # Errors
+    /// [`CryptoError`].
+    fn sign_view_change(&self, seat: SeatIndex, change: ViewChange) -> Result<SignedViewChange, CryptoError>;
+
+    /// Whether the change bears the signature of the verifier that it names. The certificates in it are
+    /// another matter.
+    fn verify_view_change(&self, signed: &SignedViewChange) -> bool;
+
+    /// Signs the opening of a view as its leader, replacing whatever signature it bears.
+    ///
+    /// # Errors
+    /// [`CryptoError`].
+    fn sign_new_view(&self, seat: SeatIndex, new_view: NewView) -> Result<NewView, CryptoError>;
+
+    /// Whether the opening bears the signature of this seat. What is in it is another matter.
+    fn verify_new_view(&self, leader: SeatIndex, new_view: &NewView) -> bool;
 }

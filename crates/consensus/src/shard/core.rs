@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anfs_primitives::{
-    Block, BlockHash, Certificate, ConsensusMessage, Fault, Height, Proposal, SealedHeader, SeatIndex, Slot,
-    View, VoteTarget,
+    Block, BlockHash, Certificate, ConsensusMessage, Fault, Height, Proposal, SealedHeader, SeatIndex,
+    SignerSet, Slot, View, VoteTarget,
 };
 
 use super::stream::Stream;
 use super::types::{Anchor, Depth, Effect, Input, Offence, ShardConfig, ShardStatus, Stall};
+use super::view::ViewState;
 use crate::bft::{LogRecord, Quorum, SigningRecord, VoteBook};
 use crate::crypto::VoteCrypto;
 use crate::error::ConsensusError;
@@ -18,8 +19,6 @@ use crate::error::ConsensusError;
 pub const SERVE_BLOCKS_MAX: usize = 16;
 /// Decided blocks kept to answer requests and to help those who lag.
 pub(super) const RECENT_MAX: usize = 8;
-/// The only view until view changes exist (R6).
-pub(super) const VIEW: View = View::ZERO;
 
 /// What is known of one height above the tip.
 #[derive(Debug, Default)]
@@ -43,7 +42,7 @@ pub(super) struct Round {
     pub(super) passed: Option<Depth>,
     /// What a check found.
     pub(super) fault: Option<Fault>,
-    /// A quorum found it valid in full.
+    /// A quorum found a block of this height valid in full: the certificate of the highest view.
     pub(super) prepare: Option<Certificate>,
     /// It, or another block at this height, is decided.
     pub(super) decision: Option<Certificate>,
@@ -61,6 +60,15 @@ impl Round {
     pub(super) fn header(&self) -> Option<&SealedHeader> {
         self.proposal.as_ref().map(|proposal| &proposal.header)
     }
+
+    /// The same block, in a new view: what was found of it stays true, what was waited for starts anew.
+    pub(super) fn renew(&mut self) {
+        self.linked = false;
+        self.alarmed = false;
+        self.full = false;
+        self.fast_deadline_ms = None;
+        self.accused = false;
+    }
 }
 
 /// A decided block that is still at hand.
@@ -69,6 +77,8 @@ pub(super) struct Recent {
     pub(super) block: Arc<Block>,
     pub(super) certificate: Certificate,
     pub(super) decided_ms: u64,
+    /// Verifiers whose false alert about it has been reported.
+    pub(super) accused: SignerSet,
 }
 
 /// What is remembered of another seat.
@@ -80,6 +90,8 @@ pub(super) struct Peer {
     pub(super) window_ms: u64,
     /// When it was last helped to catch up.
     pub(super) helped_ms: Option<u64>,
+    /// When it was last shown the present view.
+    pub(super) shown_ms: Option<u64>,
     /// Height at which it sent a bad certificate; further ones for this height are not looked at.
     pub(super) struck: Option<Height>,
 }
@@ -92,11 +104,16 @@ pub struct ShardCore {
     pub(super) seat: Option<SeatIndex>,
     pub(super) crypto: Arc<dyn VoteCrypto>,
     pub(super) tip: Anchor,
+    pub(super) view: ViewState,
+    /// The view whose leader's second opening has been reported.
+    pub(super) accused_opening: Option<View>,
     pub(super) record: SigningRecord,
     pub(super) book: VoteBook,
     pub(super) rounds: BTreeMap<Height, Round>,
     pub(super) streams: BTreeMap<Height, Stream>,
     pub(super) recent: BTreeMap<Height, Recent>,
+    /// Reported false alerts about the block that is just being decided.
+    pub(super) alarmists: SignerSet,
     pub(super) peers: Vec<Peer>,
     pub(super) started: bool,
     pub(super) now_ms: u64,
@@ -144,9 +161,12 @@ impl ShardCore {
             )));
         }
         let peers = vec![Peer::default(); usize::from(config.verifiers) + 1];
+        let height = tip.parent.height;
         let mut core = Self {
             book: VoteBook::new(quorum),
-            record: SigningRecord::replay(tip.height, replay),
+            record: SigningRecord::replay(height, replay),
+            view: ViewState::new(quorum.voters()),
+            accused_opening: None,
             config,
             quorum,
             seat,
@@ -155,6 +175,7 @@ impl ShardCore {
             rounds: BTreeMap::new(),
             streams: BTreeMap::new(),
             recent: BTreeMap::new(),
+            alarmists: SignerSet::EMPTY,
             peers,
             started: false,
             now_ms: 0,
@@ -164,10 +185,10 @@ impl ShardCore {
             retry_backoff: 0,
             retry_peer: 0,
             sync_after_ms: 0,
-            sync_until: tip.height,
+            sync_until: height,
             progress_ms: 0,
             wake_ms: None,
-            seen: tip.height,
+            seen: height,
             fast: 0,
             slow: 0,
             synced: 0,
@@ -179,20 +200,37 @@ impl ShardCore {
         Ok(core)
     }
 
-    /// Puts what the log holds back in place: own votes count, own proposals are offered again.
+    /// Puts what the log holds back in place: the view, own votes, own proposals, approved blocks.
     fn restore(&mut self) {
+        let promised = self.record.promised();
+        let opened = self.record.opening().map_or(View::ZERO, |opening| opening.view);
+        let view = promised.max(opened).max(self.tip.view()).max(self.record.highest_view());
+        if view > View::ZERO {
+            self.follow(view);
+            self.view.changed = 0;
+            self.recall_promise();
+        }
         let votes: Vec<_> = self.record.all_votes().cloned().collect();
         for vote in &votes {
             self.book.admit(&*self.crypto, vote, true);
         }
-        let proposals: Vec<_> = self.record.proposals().cloned().collect();
-        for entry in proposals {
-            if let LogRecord::Proposal { block, signature } = entry {
-                let proposal = Proposal { header: block.header.clone(), signature };
-                self.seen = self.seen.max(block.header.height);
-                let round = self.rounds.entry(block.header.height).or_default();
-                round.proposal = Some(proposal);
-                round.block = Some(Arc::new(*block));
+        if self.view.open {
+            self.recall_blocks();
+        }
+    }
+
+    /// Puts the blocks of the log that were proposed in the present view in their places.
+    pub(super) fn recall_blocks(&mut self) {
+        let blocks: Vec<_> = self.record.blocks().collect();
+        for (proposal, block) in blocks {
+            let height = proposal.header.height;
+            if self.view.admits(height, proposal.header.view, &proposal.header.hash()) {
+                self.seen = self.seen.max(height);
+                let round = self.rounds.entry(height).or_default();
+                if round.proposal.is_none() {
+                    round.proposal = Some(proposal);
+                    round.block = Some(block);
+                }
             }
         }
     }
@@ -213,6 +251,7 @@ impl ShardCore {
                 self.started = true;
                 self.progress_ms = self.now_ms;
                 self.retry_ms = self.now_ms;
+                self.reopen(effects)?;
             }
             // A timer may fire early: whatever it was set for is announced again.
             Input::Tick => self.wake_ms = None,
@@ -223,7 +262,7 @@ impl ShardCore {
         if !self.started {
             return Ok(());
         }
-        self.on_time(effects);
+        self.on_time(effects)?;
         while self.settle(effects)? {}
         self.flush_entries(effects);
         self.start_slot(effects);
@@ -245,7 +284,7 @@ impl ShardCore {
         }
         match message {
             ConsensusMessage::Fragment(fragment) => self.on_fragment(from, fragment, effects),
-            ConsensusMessage::Proposal(proposal) => self.on_proposal(from, proposal, effects),
+            ConsensusMessage::Proposal(proposal) => self.on_proposal(from, proposal, effects)?,
             ConsensusMessage::Vote(vote) => self.on_vote(from, &vote, effects)?,
             ConsensusMessage::Certificate(certificate) => {
                 self.on_certificate(from, certificate, effects)?;
@@ -257,6 +296,11 @@ impl ShardCore {
                 self.on_block_request(from, height, effects);
             }
             ConsensusMessage::Block(block) => self.on_block(from, *block, effects)?,
+            ConsensusMessage::ViewTimeout(wish) => self.on_view_timeout(from, wish, effects)?,
+            ConsensusMessage::ViewChange(signed) => self.on_view_change(from, *signed, effects)?,
+            ConsensusMessage::NewView(opening) => self.on_new_view(from, *opening, effects)?,
+            ConsensusMessage::ProposalRequest { block } => self.on_proposal_request(from, block, effects),
+            ConsensusMessage::NewViewRequest { view } => self.on_new_view_request(from, view, effects),
         }
         Ok(())
     }
@@ -273,7 +317,7 @@ impl ShardCore {
 
     /// Heights that messages may speak of: above the tip, and near enough to be worked on.
     pub(super) fn in_window(&self, height: Height) -> bool {
-        height > self.tip.height && height.0 - self.tip.height.0 <= self.window()
+        height > self.tip.parent.height && height.0 - self.tip.parent.height.0 <= self.window()
     }
 
     /// An SV may lag W behind an SG that runs W ahead; a batch of fetched blocks must fit as well.
@@ -287,7 +331,7 @@ impl ShardCore {
             epoch: self.config.epoch,
             domain: self.config.domain,
             height,
-            view: VIEW,
+            view: self.view.current,
             block,
         }
     }
@@ -329,29 +373,34 @@ impl ShardCore {
         &self.tip
     }
 
-    /// Votes, blocks in the making and rounds held: for the bounds that tests put on memory.
+    /// Votes, blocks in the making and rounds (with blocks of the log) held: for the bounds that tests put on
+    /// memory.
     #[must_use]
     pub fn load(&self) -> (usize, usize, usize) {
-        (self.book.len(), self.streams.len(), self.rounds.len())
+        (self.book.len(), self.streams.len(), self.rounds.len() + self.record.blocks().count())
     }
 
     /// Where the shard stands.
     #[must_use]
     pub fn status(&self) -> ShardStatus {
-        let next = self.rounds.get(&self.tip.height.next());
+        let tip = self.tip.parent;
+        let next = self.rounds.get(&tip.height.next());
         let proposed = self.rounds.iter().rev().find(|(_, round)| round.proposal.is_some());
         ShardStatus {
             seat: self.seat,
-            acting: self.tip.acting,
-            view: VIEW,
-            certified: self.tip.height,
-            certified_hash: self.tip.hash,
-            proposed: proposed.map_or(self.tip.height, |(&height, _)| height),
+            acting: self.leader(),
+            view: self.view.current,
+            view_open: self.view.open,
+            views_changed: self.view.changed,
+            convictions: self.view.convicted,
+            certified: tip.height,
+            certified_hash: tip.hash,
+            proposed: proposed.map_or(tip.height, |(&height, _)| height),
             seen: self.seen,
             fast: self.fast,
             slow: self.slow,
             synced: self.synced,
-            fast_path: next.map_or(self.tip.fast, |round| !round.full),
+            fast_path: next.map_or_else(|| self.tip.fast(), |round| !round.full),
             last_fault: self.last_fault,
             stalled: self.stalled,
             evidence: self.evidence,

@@ -79,6 +79,7 @@ mod stream;
 mod sync;
 mod types;
 mod verdict;
+mod view;
 
 pub use self::core::{SERVE_BLOCKS_MAX, ShardCore};
-pub use types::{Anchor, Depth, Effect, Input, Offence, ShardConfig, ShardStatus, Stall, Unneeded};
+pub use types::{Anchor, Depth, Effect, Input, Offence, Parent, ShardConfig, ShardStatus, Stall, Unneeded};

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use anfs_poh::{assign_slices, entries_root, slices_of};
 use anfs_primitives::block::BLOCK_BYTES_MAX;
 use anfs_primitives::{
-    Block, BlockBody, ConsensusMessage, Fragment, Height, Proposal, SealedHeader, SeatIndex, SignerSet,
+    Block, BlockBody, BlockHash, ConsensusMessage, Fragment, Height, Proposal, SealedHeader, SeatIndex,
+    SignerSet,
 };
 
-use super::core::{Round, ShardCore, VIEW};
+use super::core::{Round, ShardCore};
 use super::stream::{Offer, Stream};
-use super::types::{Anchor, Depth, Effect, Offence, Unneeded};
+use super::types::{Depth, Effect, Offence, Parent, Unneeded};
+use crate::error::ConsensusError;
 use crate::evidence::Evidence;
 
 /// Bytes of all bodies in the making.
@@ -24,28 +26,57 @@ const FUTURE_SLOTS_MAX: u64 = 4;
 const RESTARTS_MAX: u8 = 8;
 
 impl ShardCore {
-    pub(super) fn on_proposal(&mut self, from: SeatIndex, proposal: Proposal, effects: &mut Vec<Effect>) {
+    pub(super) fn on_proposal(
+        &mut self,
+        from: SeatIndex,
+        proposal: Proposal,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ConsensusError> {
         let header = &proposal.header;
         if let Err(offence) = self.check_form(header) {
-            return Self::penalise(from, offence, effects);
+            return Self::refuse(from, offence, effects);
         }
-        let height = header.height;
+        let (height, hash) = (header.height, header.hash());
         self.seen = self.seen.max(height);
-        if height <= self.tip.height {
-            return self.help(from, height, Some(header.hash()), effects);
+        if height <= self.tip.parent.height {
+            self.help(from, height, Some(hash), effects);
+            return Ok(());
         }
-        if !self.in_window(height) || header.view != VIEW {
-            return;
+        if !self.in_window(height) || self.on_missing_proposal(&proposal, effects)? {
+            return Ok(());
         }
-        let known = self.rounds.get(&height).and_then(Round::header);
-        if known.is_some_and(|known| known.hash() == header.hash()) {
-            return;
+        if header.view < self.view.current && from == header.proposer {
+            self.help_view(from, effects);
         }
-        if known.is_some() && self.rounds.get(&height).is_some_and(|round| round.accused) {
-            return;
+        if header.view > self.view.current {
+            self.ask_view(from, effects);
+        }
+        if header.view != self.view.current || !self.view.open {
+            return Ok(());
+        }
+        self.admit_proposal(from, proposal, effects)
+    }
+
+    /// Takes a proposal of the present leader, or finds that it contradicts an earlier one.
+    fn admit_proposal(
+        &mut self,
+        from: SeatIndex,
+        proposal: Proposal,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ConsensusError> {
+        let (height, hash) = (proposal.header.height, proposal.header.hash());
+        let round = self.rounds.get(&height);
+        let known = round.and_then(Round::header);
+        let stale = round.is_some_and(|round| round.accused);
+        if stale || known.is_some_and(|known| known.hash() == hash) {
+            return Ok(());
+        }
+        let rival = known.is_some_and(|known| known.view == proposal.header.view);
+        if !rival && (known.is_some() || !self.view.admits(height, proposal.header.view, &hash)) {
+            return Ok(());
         }
         if !self.crypto.verify_proposal(&proposal) {
-            return Self::penalise(from, Offence::Signature, effects);
+            return Self::refuse(from, Offence::Signature, effects);
         }
         let round = self.rounds.entry(height).or_default();
         if let Some(first) = &round.proposal {
@@ -53,9 +84,11 @@ impl ShardCore {
             self.evidence += 1;
             let evidence = Evidence::Proposals { first: Box::new(first.clone()), second: Box::new(proposal) };
             effects.push(Effect::Evidence(evidence));
-        } else {
-            round.proposal = Some(proposal);
+            // R7: a leader that equivocates is not worth waiting for.
+            return self.wish(effects);
         }
+        round.proposal = Some(proposal);
+        Ok(())
     }
 
     /// What can be held against a header without knowing the chain below it.
@@ -64,7 +97,7 @@ impl ShardCore {
         if (header.network, header.domain, header.epoch) != (config.network, config.domain, config.epoch) {
             return Err(Offence::Foreign);
         }
-        if header.view == VIEW && header.proposer != self.tip.acting {
+        if header.proposer != config.leader(header.view) {
             return Err(Offence::Role);
         }
         if header.boundaries.len() != usize::from(config.verifiers) + 1 {
@@ -77,7 +110,7 @@ impl ShardCore {
     }
 
     /// What links a header to its parent.
-    fn check_link(parent: &Anchor, header: &SealedHeader) -> Result<(), &'static str> {
+    fn check_link(parent: &Parent, header: &SealedHeader) -> Result<(), &'static str> {
         let rules = [
             (header.parent == parent.hash, "parent"),
             (header.slot > parent.slot, "slot"),
@@ -89,20 +122,22 @@ impl ShardCore {
     }
 
     /// The block below a height, when it is decided, or proposed, linked and whole.
-    pub(super) fn parent_of(&self, height: Height) -> Option<Anchor> {
+    pub(super) fn parent_of(&self, height: Height) -> Option<Parent> {
         let below = height.prev()?;
-        if below == self.tip.height {
-            return Some(self.tip);
+        if below == self.tip.parent.height {
+            return Some(self.tip.parent);
         }
         let round = self.rounds.get(&below).filter(|round| round.linked && round.block.is_some())?;
-        let header = round.header()?;
-        Some(Anchor::new(header.hash(), header, !round.full))
+        round.header().map(Parent::new)
     }
 
     /// Links proposals to the chain from the tip upwards, puts bodies together, asks for checks.
     pub(super) fn extend_chain(&mut self, effects: &mut Vec<Effect>) {
-        let mut height = self.tip.height.next();
-        let mut full = !self.tip.fast;
+        if !self.view.open {
+            return;
+        }
+        let mut height = self.tip.parent.height.next();
+        let mut full = !self.tip.fast();
         while let Some(parent) = self.parent_of(height) {
             if !self.link(height, &parent, effects) {
                 break;
@@ -117,10 +152,10 @@ impl ShardCore {
         }
     }
 
-    fn link(&mut self, height: Height, parent: &Anchor, effects: &mut Vec<Effect>) -> bool {
+    fn link(&mut self, height: Height, parent: &Parent, effects: &mut Vec<Effect>) -> bool {
         let latest = self.config.slot_at(self.now_ms).0.saturating_add(FUTURE_SLOTS_MAX);
         let deadline = self.now_ms.saturating_add(self.config.fast_timeout_ms);
-        let decided = height.prev() == Some(self.tip.height);
+        let decided = height.prev() == Some(self.tip.parent.height);
         let Some(round) = self.rounds.get_mut(&height) else { return false };
         let Some(header) = round.proposal.as_ref().map(|proposal| &proposal.header) else { return false };
         if round.linked {
@@ -154,9 +189,10 @@ impl ShardCore {
         let retry_ms = self.now_ms.saturating_add(self.request_delay());
         let Some(round) = self.rounds.get_mut(&height).filter(|round| round.block.is_none()) else { return };
         let Some(header) = round.header().cloned() else { return };
+        let (parent, slot, view) = (header.parent, header.slot, header.view);
         let total = header.boundaries.last().map_or(0, |last| last.entry) as usize;
-        let stream = self.streams.entry(height).or_insert_with(|| Stream::new(header.parent, header.slot));
-        let same = stream.is_of(header.parent, header.slot);
+        let stream = self.streams.entry(height).or_insert_with(|| Stream::new(parent, slot, view));
+        let same = stream.is_of(parent, slot, view);
         if same && stream.entries.len() < total {
             round.body_retry_ms.get_or_insert(retry_ms);
             return;
@@ -174,7 +210,7 @@ impl ShardCore {
         if let Some(seat) = stream.only {
             Self::penalise(seat, Offence::Body, effects);
         }
-        let fresh = Stream::new(header.parent, header.slot).listening_to(header.proposer);
+        let fresh = Stream::new(parent, slot, view).listening_to(header.proposer);
         replace_stream(height, stream, fresh, effects);
         round.body_retry_ms = Some(self.now_ms);
     }
@@ -208,17 +244,20 @@ impl ShardCore {
 
     pub(super) fn on_fragment(&mut self, from: SeatIndex, fragment: Fragment, effects: &mut Vec<Effect>) {
         let ours = (fragment.network, fragment.domain) == (self.config.network, self.config.domain);
-        if !ours || fragment.proposer != self.tip.acting {
+        if !ours || fragment.proposer != self.config.leader(fragment.view) {
             return Self::penalise(from, Offence::Foreign, effects);
         }
-        let (height, parent, slot) = (fragment.height, fragment.parent, fragment.slot);
+        let (height, parent, slot, view) = (fragment.height, fragment.parent, fragment.slot, fragment.view);
         self.seen = self.seen.max(height);
-        let whole = self.rounds.get(&height).is_some_and(|round| round.block.is_some());
-        if !self.in_window(height) || fragment.view != VIEW || whole {
+        let round = self.rounds.get(&height);
+        if !self.in_window(height) || round.is_some_and(|round| round.block.is_some()) {
             return;
         }
-        let wanted = self.rounds.get(&height).and_then(Round::header);
-        if wanted.is_some_and(|wanted| (wanted.parent, wanted.slot) != (parent, slot)) {
+        let wanted = match round.and_then(Round::header) {
+            Some(wanted) => (wanted.parent, wanted.slot, wanted.view) == (parent, slot, view),
+            None => self.view.admits(height, view, &BlockHash::ZERO),
+        };
+        if !wanted {
             return;
         }
         let asked = self.rounds.get(&height).is_some_and(|round| round.body_tries > 0);
@@ -227,19 +266,19 @@ impl ShardCore {
             return;
         }
         let held: usize = self.streams.values().map(Stream::bytes).sum();
-        let stream = self.streams.entry(height).or_insert_with(|| Stream::new(parent, slot));
+        let stream = self.streams.entry(height).or_insert_with(|| Stream::new(parent, slot, view));
         if stream.only.is_some_and(|only| only != from) {
             return;
         }
         let first = fragment.first_entry;
         let entries = fragment.entries.into_inner();
-        let conflict = !stream.is_of(parent, slot)
+        let conflict = !stream.is_of(parent, slot, view)
             || stream.offer(first, entries.clone(), STREAM_BYTES_MAX.saturating_sub(held)) == Offer::Conflict;
         // Fragments are unsigned: an SG that crashed in mid-slot begins again, and differs.
         if conflict && from_proposer && stream.restarts < RESTARTS_MAX {
             let restarts = stream.restarts + 1;
             let room = STREAM_BYTES_MAX.saturating_sub(held.saturating_sub(stream.bytes()));
-            replace_stream(height, stream, Stream::new(parent, slot), effects);
+            replace_stream(height, stream, Stream::new(parent, slot, view), effects);
             stream.restarts = restarts;
             stream.offer(first, entries, room);
         }
@@ -259,7 +298,7 @@ impl ShardCore {
             effects.push(Effect::Entries {
                 height,
                 slot: stream.slot,
-                view: VIEW,
+                view: stream.view,
                 parent: parent.hash,
                 first_entry: u32::try_from(first).expect("BLOCK_ENTRIES_MAX fits u32"),
                 entries: stream.entries[first..].to_vec(),
@@ -275,6 +314,7 @@ impl ShardCore {
     /// Asks for missing entries: the proposer first, then the others in turn.
     pub(super) fn request_bodies(&mut self, effects: &mut Vec<Effect>) {
         let (now, delay, me) = (self.now_ms, self.request_delay(), self.seat);
+        let current = self.view.current;
         let seats = self.config.verifiers + 1;
         for (height, round) in &mut self.rounds {
             let due = round.body_retry_ms.is_some_and(|at| at <= now) && round.block.is_none();
@@ -282,16 +322,17 @@ impl ShardCore {
             else {
                 continue;
             };
+            let fresh = || Stream::new(header.parent, header.slot, header.view);
+            // Who led an older view is likely gone.
+            round.body_tries = round.body_tries.max(u16::from(header.view < current));
             let mut to = SeatIndex((header.proposer.0 + round.body_tries) % seats);
             if Some(to) == me {
                 round.body_tries = round.body_tries.wrapping_add(1) % seats;
                 to = SeatIndex((header.proposer.0 + round.body_tries) % seats);
             }
-            let stream =
-                self.streams.entry(*height).or_insert_with(|| Stream::new(header.parent, header.slot));
+            let stream = self.streams.entry(*height).or_insert_with(fresh);
             if stream.only.is_some_and(|only| only != to) {
-                let fresh = Stream::new(header.parent, header.slot).listening_to(to);
-                replace_stream(*height, stream, fresh, effects);
+                replace_stream(*height, stream, fresh().listening_to(to), effects);
             }
             let block = header.hash();
             let first_entry = stream.next_entry();
@@ -307,8 +348,8 @@ impl ShardCore {
 /// Begins a stream anew; what was handed out of it is void.
 fn replace_stream(height: Height, stream: &mut Stream, fresh: Stream, effects: &mut Vec<Effect>) {
     if stream.emitted > 0 {
-        let parent = stream.parent;
-        effects.push(Effect::Drop(Unneeded::Stream { height, view: VIEW, parent }));
+        let (view, parent) = (stream.view, stream.parent);
+        effects.push(Effect::Drop(Unneeded::Stream { height, view, parent }));
     }
     *stream = fresh;
 }

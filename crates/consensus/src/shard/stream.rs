@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use anfs_primitives::entry::BLOCK_ENTRIES_MAX;
-use anfs_primitives::{BlockHash, Entry, SeatIndex, Slot};
+use anfs_primitives::{BlockHash, Entry, SeatIndex, Slot, View};
 
 /// Runs that may wait for an earlier one.
 const PENDING_MAX: usize = 1024;
@@ -28,6 +28,8 @@ pub(super) struct Stream {
     pub(super) parent: BlockHash,
     /// Slot of the block.
     pub(super) slot: Slot,
+    /// View that it was first proposed in.
+    pub(super) view: View,
     /// Entries without gap from 0 on.
     pub(super) entries: Vec<Entry>,
     /// Of `entries`, those handed out for execution ahead.
@@ -41,10 +43,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(parent: BlockHash, slot: Slot) -> Self {
+    pub(super) fn new(parent: BlockHash, slot: Slot, view: View) -> Self {
         Self {
             parent,
             slot,
+            view,
             entries: Vec::new(),
             emitted: 0,
             restarts: 0,
@@ -61,8 +64,8 @@ impl Stream {
     }
 
     /// Whether it is of the block that such a header or fragment speaks of.
-    pub(super) fn is_of(&self, parent: BlockHash, slot: Slot) -> bool {
-        (self.parent, self.slot) == (parent, slot)
+    pub(super) fn is_of(&self, parent: BlockHash, slot: Slot, view: View) -> bool {
+        (self.parent, self.slot, self.view) == (parent, slot, view)
     }
 
     /// Bytes held, about.

@@ -8,6 +8,7 @@ use anfs_poh::entries_root;
 use anfs_primitives::entry::FRAGMENT_BYTES_TARGET;
 use anfs_primitives::{
     Block, BlockHash, BoundedVec, CertifiedBlock, ConsensusMessage, Entry, Fragment, Height, SeatIndex,
+    VoteTarget,
 };
 
 use super::core::{Round, SERVE_BLOCKS_MAX, ShardCore};
@@ -21,13 +22,14 @@ const SERVE_FRAGMENTS_MAX: usize = 64;
 const REQUESTS_MAX: u32 = 64;
 /// Doublings of the retry interval.
 const BACKOFF_MAX: u32 = 3;
-/// After this many times Δ_fast without a decision the status says so.
-const STALL_FACTOR: u64 = 4;
+/// After this many times Δ_view without a decision the status says so.
+const STALL_FACTOR: u64 = 2;
 
 impl ShardCore {
     /// Everything that is due.
-    pub(super) fn on_time(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn on_time(&mut self, effects: &mut Vec<Effect>) -> Result<(), ConsensusError> {
         self.expire_fast();
+        self.on_view_time(effects)?;
         self.request_bodies(effects);
         if self.now_ms >= self.stall_at() && self.stalled.is_none() {
             self.stalled = Some(Stall::NoProgress { since_ms: self.progress_ms });
@@ -38,15 +40,16 @@ impl ShardCore {
             let to = self.next_peer();
             self.ask_blocks(to, effects);
         }
+        Ok(())
     }
 
     fn stall_at(&self) -> u64 {
-        self.progress_ms.saturating_add(self.config.fast_timeout_ms.saturating_mul(STALL_FACTOR))
+        self.progress_ms.saturating_add(self.config.view_timeout_ms.saturating_mul(STALL_FACTOR))
     }
 
     /// Whether others are further than the window reaches: votes alone will not bring this node up.
     fn lags(&self) -> bool {
-        self.seen > self.tip.height && !self.in_window(self.seen)
+        self.seen > self.tip.parent.height && !self.in_window(self.seen)
     }
 
     pub(super) fn retry_interval(&self) -> u64 {
@@ -58,13 +61,14 @@ impl ShardCore {
     fn repeat(&mut self, effects: &mut Vec<Effect>) {
         let votes = self.record.all_votes().cloned().map(ConsensusMessage::Vote);
         effects.extend(votes.map(Effect::Broadcast));
-        if self.seat == Some(self.tip.acting) {
+        if self.leads() && self.view.open {
             let own = self.rounds.values().filter(|round| round.block.is_some());
             let own = own.filter_map(|round| round.proposal.clone());
             effects.extend(own.map(|proposal| Effect::Broadcast(ConsensusMessage::Proposal(proposal))));
         }
+        self.repeat_view(effects);
         // A false claim of a far height is believed for one interval at most.
-        self.seen = self.tip.height;
+        self.seen = self.tip.parent.height;
         self.sync_after_ms = self.now_ms;
         let to = self.next_peer();
         self.ask_blocks(to, effects);
@@ -73,7 +77,7 @@ impl ShardCore {
     }
 
     /// The other seats in turn.
-    fn next_peer(&mut self) -> SeatIndex {
+    pub(super) fn next_peer(&mut self) -> SeatIndex {
         let seats = self.config.verifiers + 1;
         self.retry_peer = (self.retry_peer + 1) % seats;
         if self.seat == Some(SeatIndex(self.retry_peer)) {
@@ -88,8 +92,8 @@ impl ShardCore {
             return;
         }
         self.sync_after_ms = self.now_ms.saturating_add(self.request_delay());
-        self.sync_until = Height(self.tip.height.0.saturating_add(SERVE_BLOCKS_MAX as u64));
-        let message = ConsensusMessage::BlockRequest { from: self.tip.height.next() };
+        self.sync_until = Height(self.tip.parent.height.0.saturating_add(SERVE_BLOCKS_MAX as u64));
+        let message = ConsensusMessage::BlockRequest { from: self.tip.parent.height.next() };
         effects.push(Effect::Send { to, message });
     }
 
@@ -108,6 +112,7 @@ impl ShardCore {
         }
         let hash = block.header.hash();
         let target = self.target(height, hash);
+        let target = VoteTarget { view: certificate.target.view, ..target };
         let names = certificate.kind.decides() && certificate.target == target;
         if !names || !self.crypto.verify_certificate(self.quorum.decide(), &certificate) {
             self.peers[usize::from(from.0)].struck = Some(height);
@@ -116,11 +121,11 @@ impl ShardCore {
         if entries_root(&block.body.entries) != block.header.entries_root {
             return Self::refuse(from, Offence::Body, effects);
         }
-        self.adopt(certificate, effects);
+        self.adopt(certificate, effects)?;
         let round = self.rounds.entry(height).or_default();
         round.fetched = Some(Arc::new(block));
         while self.try_decide(effects)? {}
-        if self.tip.height >= self.sync_until && self.seen > self.tip.height {
+        if self.tip.parent.height >= self.sync_until && self.seen > self.tip.parent.height {
             self.sync_after_ms = self.now_ms;
             self.ask_blocks(from, effects);
         }
@@ -128,7 +133,7 @@ impl ShardCore {
     }
 
     /// Counts a request against its sender's allowance.
-    fn allow(&mut self, from: SeatIndex, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn allow(&mut self, from: SeatIndex, effects: &mut Vec<Effect>) -> bool {
         let (now, span) = (self.now_ms, self.config.fast_timeout_ms);
         let peer = &mut self.peers[usize::from(from.0)];
         if now.saturating_sub(peer.window_ms) >= span {
@@ -142,7 +147,7 @@ impl ShardCore {
     }
 
     pub(super) fn on_block_request(&mut self, from: SeatIndex, height: Height, effects: &mut Vec<Effect>) {
-        if self.allow(from, effects) && height <= self.tip.height {
+        if self.allow(from, effects) && height <= self.tip.parent.height {
             effects.push(Effect::ServeBlocks { to: from, from: height });
         }
     }
@@ -157,6 +162,7 @@ impl ShardCore {
         let open = self.rounds.values().filter_map(|round| round.block.as_ref());
         let recent = self.recent.values().map(|recent| &recent.block);
         let found = open.chain(recent).find(|block| block.header.hash() == hash).cloned();
+        let found = found.or_else(|| self.record.block(&hash).map(|(_, block)| block));
         if let Some(block) = found.filter(|_| self.allow(from, effects)) {
             let fragments = fragments(&block, first_entry);
             effects.extend(
@@ -202,8 +208,9 @@ impl ShardCore {
         let rounds = self.rounds.values().flat_map(open).flatten();
         let stall = self.stalled.is_none().then(|| self.stall_at());
         let sync = self.lags().then_some(self.sync_after_ms);
-        let own = [Some(self.retry_ms), self.slot_wait_ms, stall, sync];
-        let next = rounds.chain(own.into_iter().flatten()).min();
+        let view = [self.view_deadline_ms(), self.view.retry_ms];
+        let own = [Some(self.retry_ms), self.slot_wait_ms, stall, sync].into_iter().chain(view);
+        let next = rounds.chain(own.flatten()).min();
         let next = next.map(|at| at.max(self.now_ms.saturating_add(1)));
         if let Some(at) = next.filter(|_| next != self.wake_ms) {
             effects.push(Effect::WakeAt(at));

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use anfs_primitives::{
-    Block, BlockHash, Certificate, ChainSpec, ConsensusMessage, DomainId, Entry, Epoch, Fault, Height,
-    NetworkId, RootReference, SeatIndex, ShardHeader, SignerSet, Slot, View,
+    Block, BlockHash, Certificate, CertificateKind, ChainSpec, ConsensusMessage, DomainId, Entry, Epoch,
+    Fault, Height, NetworkId, RootReference, SealedHeader, SeatIndex, SignerSet, Slot, View,
 };
 
-use crate::bft::LogRecord;
+use crate::bft::{LogRecord, ViewFault};
 use crate::error::ConsensusError;
 use crate::evidence::Evidence;
 
@@ -37,12 +37,33 @@ pub struct ShardConfig {
     pub slot_ms: u64,
     /// Δ_fast in milliseconds (R3).
     pub fast_timeout_ms: u64,
+    /// Δ_view in milliseconds (R6).
+    pub view_timeout_ms: u64,
+    /// Who leads views 1, 2, … in turn, again from the start after the last: the verifiers by nomination
+    /// stake, largest first.
+    pub succession: Vec<SeatIndex>,
+    /// The decided block that the epoch starts from: genesis for the first epoch.
+    pub base: (Height, BlockHash),
 }
 
 impl ShardConfig {
-    /// The configuration of a shard in the given epoch.
+    /// The configuration of a shard in an epoch that starts from the decided block `base`.
+    ///
+    /// # Panics
+    /// When the spec has no such domain.
     #[must_use]
-    pub fn new(spec: &ChainSpec, domain: DomainId, epoch: Epoch, epoch_seed: B256) -> Self {
+    pub fn new(
+        spec: &ChainSpec,
+        domain: DomainId,
+        epoch: Epoch,
+        epoch_seed: B256,
+        base: (Height, BlockHash),
+    ) -> Self {
+        let shard = domain.0.checked_sub(1).and_then(|index| spec.shards.get(index as usize));
+        let shard = shard.expect("a seat is configured for a domain that its chain spec has");
+        let mut succession: Vec<(_, SeatIndex)> =
+            shard.verifiers.iter().map(|verifier| verifier.stake).zip((1..).map(SeatIndex)).collect();
+        succession.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         Self {
             network: spec.network,
             domain,
@@ -55,7 +76,20 @@ impl ShardConfig {
             genesis_time_ms: spec.genesis_time_ms,
             slot_ms: spec.slot_ms,
             fast_timeout_ms: spec.fast_timeout_ms,
+            view_timeout_ms: spec.view_timeout_ms,
+            succession: succession.into_iter().map(|(_, seat)| seat).collect(),
+            base,
         }
+    }
+
+    /// The seat that proposes in a view. The shard stays in a view that decides, so its leader acts as SG
+    /// until it fails itself or the epoch ends. spec: PROTOCOL §4
+    #[must_use]
+    pub fn leader(&self, view: View) -> SeatIndex {
+        let Some(turn) = view.0.checked_sub(1) else { return SeatIndex::GENERATOR };
+        let turn = turn % (self.succession.len().max(1) as u64);
+        let turn = usize::try_from(turn).expect("less than the number of verifiers");
+        self.succession.get(turn).copied().unwrap_or(SeatIndex::GENERATOR)
     }
 
     /// Unix time of a slot's start, in milliseconds.
@@ -84,6 +118,14 @@ impl ShardConfig {
         if self.slot_ms == 0 || self.fast_timeout_ms == 0 {
             return fail("slot_ms and fast_timeout_ms must be at least 1".into());
         }
+        if self.view_timeout_ms <= self.fast_timeout_ms {
+            return fail("view_timeout_ms must be longer than fast_timeout_ms".into());
+        }
+        let mut heirs = self.succession.clone();
+        heirs.sort_unstable();
+        if !heirs.iter().copied().eq((1..=self.verifiers).map(SeatIndex)) {
+            return fail("succession must name each verifier once".into());
+        }
         if self.pipeline_depth == 0 || self.pipeline_depth > 64 {
             return fail(format!("pipeline_depth {} must lie between 1 and 64", self.pipeline_depth));
         }
@@ -91,9 +133,38 @@ impl ShardConfig {
     }
 }
 
-/// The decided block that the core starts from: what a header on top of it must link to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The decided block that the core starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchor {
+    /// What a header on top of it must link to.
+    pub parent: Parent,
+    /// What decided it; none for genesis, which counts as decided fast.
+    pub certificate: Option<Certificate>,
+}
+
+impl Anchor {
+    /// The anchor that a decided header is.
+    #[must_use]
+    pub fn new(header: &SealedHeader, certificate: Option<Certificate>) -> Self {
+        Self { parent: Parent::new(header), certificate }
+    }
+
+    /// Whether it was decided by a FastCert. When it was not, its child starts with full checks (R3).
+    #[must_use]
+    pub fn fast(&self) -> bool {
+        self.certificate.as_ref().is_none_or(|certificate| certificate.kind == CertificateKind::Fast)
+    }
+
+    /// The view that decided it: nobody votes in a lower one.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.certificate.as_ref().map_or(View::ZERO, |certificate| certificate.target.view)
+    }
+}
+
+/// What a header must link to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
     /// Hash of the block.
     pub hash: BlockHash,
     /// Its height.
@@ -104,25 +175,18 @@ pub struct Anchor {
     pub poh_end: B256,
     /// Its root reference.
     pub root_reference: RootReference,
-    /// Seat that proposes in view 0 of the next height: the SG, until a takeover (R6).
-    pub acting: SeatIndex,
-    /// Whether it was decided by a FastCert; genesis counts as such. When it was not, its child starts with
-    /// full checks (R3).
-    pub fast: bool,
 }
 
-impl Anchor {
-    /// The anchor that a decided header is.
+impl Parent {
+    /// The link that this header offers.
     #[must_use]
-    pub fn new(hash: BlockHash, header: &ShardHeader, fast: bool) -> Self {
+    pub fn new(header: &SealedHeader) -> Self {
         Self {
-            hash,
+            hash: header.hash(),
             height: header.height,
             slot: header.slot,
             poh_end: header.poh_end,
             root_reference: header.root_reference,
-            acting: header.proposer,
-            fast,
         }
     }
 }
@@ -287,19 +351,15 @@ pub enum Offence {
     /// More requests than the limit.
     #[error("asks too often")]
     Flood,
+    /// A view change or opening of a view that breaks the rules.
+    #[error("sent a view change that {0}")]
+    View(ViewFault),
 }
 
 /// Why nothing is being decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
-    /// A quorum convicted the block at this height (R5): the view must change.
-    Convicted {
-        /// Height of the block.
-        height: Height,
-        /// The block.
-        block: BlockHash,
-    },
-    /// Nothing was decided for a long time: the SG or more than f verifiers are silent.
+    /// Nothing was decided for a long time: more than f verifiers are silent, or leaders fail in a row.
     NoProgress {
         /// Unix time of the last decision (or start), in milliseconds.
         since_ms: u64,
@@ -313,8 +373,14 @@ pub struct ShardStatus {
     pub seat: Option<SeatIndex>,
     /// Acting sequence generator.
     pub acting: SeatIndex,
-    /// Current view of the next height.
+    /// Current view.
     pub view: View,
+    /// Whether the view is open: its leader has shown the promises of a quorum, or it is the first.
+    pub view_open: bool,
+    /// Views entered since start.
+    pub views_changed: u64,
+    /// Convictions (R5) seen since start.
+    pub convictions: u64,
     /// Highest decided block.
     pub certified: Height,
     /// Its hash.

@@ -9,8 +9,8 @@ use anfs_primitives::{
     VoteKind, VoteTarget,
 };
 
-use super::core::{RECENT_MAX, Recent, Round, ShardCore, VIEW};
-use super::types::{Anchor, Depth, Effect, Offence, Stall, Unneeded};
+use super::core::{RECENT_MAX, Recent, Round, ShardCore};
+use super::types::{Anchor, Depth, Effect, Offence, Unneeded};
 use crate::bft::{Admission, LogRecord};
 use crate::error::ConsensusError;
 use crate::evidence::Evidence;
@@ -44,10 +44,10 @@ impl ShardCore {
     /// Signs what the checks and certificates allow, in height order: a block's verdict waits for its
     /// parent's approval (R8).
     pub(super) fn cast_votes(&mut self, effects: &mut Vec<Effect>) -> Result<(), ConsensusError> {
-        if self.verifier().is_none() {
+        if self.verifier().is_none() || !self.view.open {
             return Ok(());
         }
-        let mut height = self.tip.height.next();
+        let mut height = self.tip.parent.height.next();
         while let Some(round) = self.rounds.get(&height).filter(|round| round.linked) {
             let Some(block) = round.block.as_ref().map(|block| block.header.hash()) else { break };
             let target = self.target(height, block);
@@ -63,13 +63,13 @@ impl ShardCore {
                 kinds.extend((round.passed == Some(Depth::Full)).then_some(VoteKind::ValidFull));
             }
             // A commit for a block whose parent is undecided could outlive its chain.
-            if prepared && height.prev() == Some(self.tip.height) {
+            if prepared && height.prev() == Some(self.tip.parent.height) {
                 kinds.push(VoteKind::Commit);
             }
             for kind in kinds {
                 self.cast(kind, &target, fault, effects)?;
             }
-            if !self.record.has_approved(height, VIEW, &block) {
+            if !self.record.has_approved(height, self.view.current, &block) {
                 break;
             }
             height = height.next();
@@ -86,12 +86,31 @@ impl ShardCore {
     ) -> Result<(), ConsensusError> {
         let Some(seat) = self.seat.filter(|_| self.record.may_vote(kind, target)) else { return Ok(()) };
         let vote = self.crypto.sign_vote(seat, kind, target, fault)?;
+        self.log_grounds(kind, target, effects);
         let entry = LogRecord::Vote(vote.clone());
         self.record.add(entry.clone());
         effects.push(Effect::Persist(entry));
         effects.push(Effect::Broadcast(ConsensusMessage::Vote(vote.clone())));
         self.book.admit(&*self.crypto, &vote, true);
         self.count(&vote, effects)
+    }
+
+    /// What a later view change needs beside the vote is in the log before it: the body of what is approved,
+    /// the PrepareCert that a commit answers.
+    fn log_grounds(&mut self, kind: VoteKind, target: &VoteTarget, effects: &mut Vec<Effect>) {
+        let Some(round) = self.rounds.get(&target.height) else { return };
+        let entry = match (kind, &round.proposal, &round.block, &round.prepare) {
+            (VoteKind::ValidSliced, Some(proposal), Some(block), _) => {
+                if self.record.holds(target.height, block.header.view, &target.block) {
+                    return;
+                }
+                LogRecord::Proposal { block: block.clone(), signature: proposal.signature }
+            }
+            (VoteKind::Commit, _, _, Some(prepare)) => LogRecord::Prepared(prepare.clone()),
+            _ => return,
+        };
+        self.record.add(entry.clone());
+        effects.push(Effect::Persist(entry));
     }
 
     pub(super) fn on_vote(
@@ -108,11 +127,21 @@ impl ShardCore {
         }
         let height = vote.target.height;
         self.seen = self.seen.max(height);
-        if height <= self.tip.height {
+        if height <= self.tip.parent.height {
             self.help(from, height, Some(vote.target.block), effects);
+            self.accuse_alarmist(vote, effects);
             return Ok(());
         }
-        if !self.in_window(height) || vote.target.view != VIEW {
+        let view = vote.target.view;
+        if view < self.view.current {
+            self.help_view(from, effects);
+        }
+        if view > self.view.current {
+            self.ask_view(from, effects);
+        }
+        // A vote of the next view may come before its opening does.
+        let near = view == self.view.current || view == self.view.current.next();
+        if !self.in_window(height) || !near {
             return Ok(());
         }
         match self.book.admit(&*self.crypto, vote, false) {
@@ -145,8 +174,10 @@ impl ShardCore {
         let round = self.rounds.entry(height).or_default();
         let done = match kind {
             CertificateKind::Fast | CertificateKind::Commit => round.decision.is_some(),
-            CertificateKind::Prepare => round.prepare.is_some(),
-            CertificateKind::Conviction => self.is_convicted(height),
+            CertificateKind::Prepare => {
+                round.prepare.as_ref().is_some_and(|held| held.target.view >= vote.target.view)
+            }
+            CertificateKind::Conviction => self.is_convicted(height, &vote.target.block),
         };
         if done {
             return Ok(());
@@ -158,16 +189,12 @@ impl ShardCore {
         }
         if let Some(certificate) = made {
             // One seat relays: every SV aggregates for itself what reaches it.
-            if self.seat == Some(self.tip.acting) {
+            if self.leads() && kind != CertificateKind::Conviction {
                 effects.push(Effect::Broadcast(ConsensusMessage::Certificate(certificate.clone())));
             }
-            self.adopt(certificate, effects);
+            self.adopt(certificate, effects)?;
         }
         Ok(())
-    }
-
-    fn is_convicted(&self, height: Height) -> bool {
-        matches!(self.stalled, Some(Stall::Convicted { height: at, .. }) if at == height)
     }
 
     /// R3: from this block on, every slice is checked.
@@ -202,14 +229,14 @@ impl ShardCore {
         let height = target.height;
         self.seen = self.seen.max(height);
         let peer = &self.peers[usize::from(from.0)];
-        if target.view != VIEW || peer.struck == Some(height) {
+        if peer.struck == Some(height) {
             return Ok(());
         }
         let ours = self.decided_hash(height);
-        if height <= self.tip.height && ours.is_none_or(|ours| ours == target.block) {
+        if height <= self.tip.parent.height && ours.is_none_or(|ours| ours == target.block) {
             return Ok(());
         }
-        if height > self.tip.height && (!self.in_window(height) || self.has(&certificate)) {
+        if height > self.tip.parent.height && (!self.in_window(height) || self.has(&certificate)) {
             return Ok(());
         }
         if !self.crypto.verify_certificate(self.quorum.decide(), &certificate) {
@@ -221,8 +248,8 @@ impl ShardCore {
         }
         let unknown = certificate.kind.decides()
             && self.rounds.get(&height).and_then(Round::header).is_none_or(|h| h.hash() != target.block);
-        if height > self.tip.height {
-            self.adopt(certificate, effects);
+        if height > self.tip.parent.height {
+            self.adopt(certificate, effects)?;
         }
         if unknown {
             self.ask_blocks(from, effects);
@@ -232,8 +259,8 @@ impl ShardCore {
 
     /// Hash of a decided block, as far as it is remembered.
     fn decided_hash(&self, height: Height) -> Option<BlockHash> {
-        if height == self.tip.height {
-            return Some(self.tip.hash);
+        if height == self.tip.parent.height {
+            return Some(self.tip.parent.hash);
         }
         self.recent.get(&height).map(|recent| recent.block.header.hash())
     }
@@ -245,37 +272,42 @@ impl ShardCore {
         };
         match certificate.kind {
             CertificateKind::Fast | CertificateKind::Commit => same(&round.decision),
-            CertificateKind::Prepare => same(&round.prepare) || same(&round.decision),
-            CertificateKind::Conviction => self.is_convicted(certificate.target.height),
+            CertificateKind::Prepare => {
+                let newer = |held: &Certificate| held.target.view >= certificate.target.view;
+                round.prepare.as_ref().is_some_and(newer) || same(&round.decision)
+            }
+            CertificateKind::Conviction => {
+                self.is_convicted(certificate.target.height, &certificate.target.block)
+            }
         }
     }
 
     /// Takes a certificate that is known to be good.
-    pub(super) fn adopt(&mut self, certificate: Certificate, effects: &mut Vec<Effect>) {
-        let target = certificate.target;
-        let round = self.rounds.entry(target.height).or_default();
+    pub(super) fn adopt(
+        &mut self,
+        certificate: Certificate,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ConsensusError> {
+        let round = self.rounds.entry(certificate.target.height).or_default();
         match certificate.kind {
-            CertificateKind::Prepare => round.prepare = Some(certificate),
+            CertificateKind::Prepare => {
+                let held = round.prepare.as_ref().map(|held| held.target.view);
+                if held < Some(certificate.target.view) {
+                    round.prepare = Some(certificate);
+                }
+                Ok(())
+            }
             CertificateKind::Fast | CertificateKind::Commit => {
                 round.decision.get_or_insert(certificate);
+                Ok(())
             }
-            CertificateKind::Conviction => {
-                let header = round.header().filter(|header| header.hash() == target.block).cloned();
-                self.stalled = Some(Stall::Convicted { height: target.height, block: target.block });
-                self.building = None;
-                if let Some(header) = header {
-                    let fault = self.book.fault(VoteKind::InvalidFull, &target);
-                    self.evidence += 1;
-                    let header = Box::new(header);
-                    effects.push(Effect::Evidence(Evidence::InvalidBlock { header, certificate, fault }));
-                }
-            }
+            CertificateKind::Conviction => self.convict(certificate, effects),
         }
     }
 
     /// Decides the next height if its certificate and its block are here.
     pub(super) fn try_decide(&mut self, effects: &mut Vec<Effect>) -> Result<bool, ConsensusError> {
-        let height = self.tip.height.next();
+        let height = self.tip.parent.height.next();
         let Some(round) = self.rounds.get(&height) else { return Ok(false) };
         let Some(certificate) = round.decision.clone() else { return Ok(false) };
         let hash = certificate.target.block;
@@ -283,9 +315,9 @@ impl ShardCore {
         let own = round.block.as_ref().filter(whole);
         let synced = own.is_none();
         let Some(block) = own.or(round.fetched.as_ref().filter(whole)).cloned() else { return Ok(false) };
-        if block.header.parent != self.tip.hash {
-            let (ours, theirs) = (self.tip.hash, block.header.parent);
-            return Err(ConsensusError::Fork { height: self.tip.height, ours, theirs });
+        if block.header.parent != self.tip.parent.hash {
+            let (ours, theirs) = (self.tip.parent.hash, block.header.parent);
+            return Err(ConsensusError::Fork { height: self.tip.parent.height, ours, theirs });
         }
         let fast = certificate.kind == CertificateKind::Fast;
         match (synced, fast) {
@@ -294,7 +326,8 @@ impl ShardCore {
             (false, false) => self.slow += 1,
         }
         effects.push(Effect::Decided { block: block.clone(), certificate: certificate.clone() });
-        self.move_tip(height, &block, certificate, fast, effects);
+        self.accuse_alarmists(&certificate, effects);
+        self.move_tip(height, &block, certificate, effects);
         Ok(true)
     }
 
@@ -303,11 +336,11 @@ impl ShardCore {
         height: Height,
         block: &Arc<Block>,
         certificate: Certificate,
-        fast: bool,
         effects: &mut Vec<Effect>,
     ) {
         let hash = block.header.hash();
-        self.tip = Anchor::new(hash, &block.header, fast);
+        self.tip = Anchor::new(&block.header, Some(certificate.clone()));
+        self.view.progress(height);
         self.seen = self.seen.max(height);
         let candidate = self.rounds.remove(&height).and_then(|round| round.block);
         if let Some(loser) = candidate.filter(|candidate| candidate.header.hash() != hash) {
@@ -315,8 +348,8 @@ impl ShardCore {
             self.bury_descendants(effects);
         }
         if let Some(stream) = self.streams.remove(&height).filter(|stream| stream.emitted > 0) {
-            let parent = stream.parent;
-            effects.push(Effect::Drop(Unneeded::Stream { height, view: VIEW, parent }));
+            let (view, parent) = (stream.view, stream.parent);
+            effects.push(Effect::Drop(Unneeded::Stream { height, view, parent }));
         }
         self.book.prune(height);
         self.record.decided(height);
@@ -324,17 +357,51 @@ impl ShardCore {
             self.building = None;
         }
         let decided_ms = self.now_ms;
-        self.recent.insert(height, Recent { block: block.clone(), certificate, decided_ms });
+        let accused = std::mem::take(&mut self.alarmists);
+        self.recent.insert(height, Recent { block: block.clone(), certificate, decided_ms, accused });
         while self.recent.len() > RECENT_MAX {
             self.recent.pop_first();
         }
         self.progress_ms = self.now_ms;
         self.retry_backoff = 0;
         self.retry_ms = self.now_ms.saturating_add(self.retry_interval());
-        self.stalled = self.stalled.filter(|stall| match stall {
-            Stall::Convicted { height: at, .. } => *at > height,
-            Stall::NoProgress { .. } => false,
-        });
+        self.stalled = None;
+        self.follow(self.tip.view());
+    }
+
+    /// R5: who called a block invalid that is now decided has lied.
+    fn accuse_alarmists(&mut self, certificate: &Certificate, effects: &mut Vec<Effect>) {
+        let target = certificate.target;
+        for vote in self.book.alerts(target.height, &target.block) {
+            self.report_false_alert(vote, certificate.clone(), effects);
+        }
+    }
+
+    /// The same, when the lie comes after the decision.
+    fn accuse_alarmist(&mut self, vote: &SignedVote, effects: &mut Vec<Effect>) {
+        let alert = matches!(vote.kind, VoteKind::InvalidSliced | VoteKind::InvalidFull);
+        let Some(recent) = self.recent.get(&vote.target.height).filter(|_| alert) else { return };
+        let certificate = recent.certificate.clone();
+        let Some(seat) = vote.signer.verifier_index() else { return };
+        if certificate.target.block != vote.target.block || recent.accused.contains(seat) {
+            return;
+        }
+        if self.crypto.verify_votes(vote.kind, &vote.target, &[(seat, vote.signature)]).is_empty() {
+            self.report_false_alert(vote.clone(), certificate, effects);
+        }
+    }
+
+    fn report_false_alert(&mut self, vote: SignedVote, certificate: Certificate, effects: &mut Vec<Effect>) {
+        let Some(seat) = vote.signer.verifier_index() else { return };
+        let height = certificate.target.height;
+        let accused = match self.recent.get_mut(&height) {
+            Some(recent) => &mut recent.accused,
+            None => &mut self.alarmists,
+        };
+        if accused.insert(seat) {
+            self.evidence += 1;
+            effects.push(Effect::Evidence(Evidence::FalseAlert { vote, certificate }));
+        }
     }
 
     /// R8: a dead ancestor kills its descendants. Their proposals may have come from an equivocator, so
@@ -348,8 +415,8 @@ impl ShardCore {
             *round = Round { decision, fetched, accused, ..Round::default() };
         }
         for (&height, stream) in self.streams.iter().filter(|(_, stream)| stream.emitted > 0) {
-            let parent = stream.parent;
-            effects.push(Effect::Drop(Unneeded::Stream { height, view: VIEW, parent }));
+            let (view, parent) = (stream.view, stream.parent);
+            effects.push(Effect::Drop(Unneeded::Stream { height, view, parent }));
         }
         self.streams.clear();
         self.building = None;

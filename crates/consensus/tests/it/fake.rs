@@ -2,9 +2,10 @@
 
 use alloy_primitives::keccak256;
 use anfs_consensus::{CryptoError, VoteCrypto};
+use anfs_crypto::votes;
 use anfs_primitives::{
-    BlsSignature, Certificate, CertificateKind, Fault, Proposal, SealedHeader, SeatIndex, SignedVote,
-    SignerSet, VoteKind, VoteTarget, encode,
+    BlsSignature, Certificate, CertificateKind, Fault, NewView, Proposal, SealedHeader, SeatIndex,
+    SignedViewChange, SignedVote, SignerSet, ViewChange, VoteKind, VoteTarget, encode,
 };
 
 /// Signs for one seat only; a token is a hash over the seat, the purpose and the target.
@@ -97,4 +98,34 @@ impl VoteCrypto for FakeCrypto {
             && certificate.signers.max().is_some_and(|max| max < self.verifiers)
             && certificate.signature == sum(certificate.kind.vote(), &certificate.target, certificate.signers)
     }
+
+    fn sign_view_change(&self, seat: SeatIndex, change: ViewChange) -> Result<SignedViewChange, CryptoError> {
+        if seat != self.own {
+            return Err(CryptoError::NoKey(seat));
+        }
+        let signature = seal(seat, &encode(&change));
+        Ok(SignedViewChange { change, signer: seat, signature })
+    }
+
+    fn verify_view_change(&self, signed: &SignedViewChange) -> bool {
+        signed.signature == seal(signed.signer, &encode(&signed.change))
+    }
+
+    fn sign_new_view(&self, seat: SeatIndex, new_view: NewView) -> Result<NewView, CryptoError> {
+        if seat != self.own {
+            return Err(CryptoError::NoKey(seat));
+        }
+        let signature = seal(seat, &votes::new_view_bytes(&new_view));
+        Ok(NewView { signature, ..new_view })
+    }
+
+    fn verify_new_view(&self, leader: SeatIndex, new_view: &NewView) -> bool {
+        new_view.signature == seal(leader, &votes::new_view_bytes(new_view))
+    }
+}
+
+fn seal(seat: SeatIndex, bytes: &[u8]) -> BlsSignature {
+    let mut seal = BlsSignature::ZERO;
+    seal[..32].copy_from_slice(keccak256([&seat.0.to_le_bytes()[..], bytes].concat()).as_slice());
+    seal
 }

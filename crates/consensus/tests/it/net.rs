@@ -51,7 +51,7 @@ pub(crate) struct Net {
     pub(crate) entries: usize,
     /// Everything that left each seat or its disk.
     pub(crate) votes: Vec<Vec<SignedVote>>,
-    pub(crate) proposals: Vec<BTreeMap<Height, BTreeSet<BlockHash>>>,
+    pub(crate) proposals: Vec<BTreeMap<(Height, View), BTreeSet<BlockHash>>>,
     /// Crash this seat before its n-th effect.
     pub(crate) crash_at: Option<(u16, usize)>,
     /// The crash takes all seats with it, and what is on the wire.
@@ -82,6 +82,9 @@ pub(crate) fn config(verifiers: u16) -> ShardConfig {
         genesis_time_ms: 0,
         slot_ms: SLOT_MS,
         fast_timeout_ms: 300,
+        view_timeout_ms: 1_000,
+        succession: (1..=verifiers).map(SeatIndex).collect(),
+        base: (Height::ZERO, B256::ZERO),
     }
 }
 
@@ -120,6 +123,18 @@ pub(crate) fn genesis(config: &ShardConfig) -> SealedHeader {
 
 /// A block on top of a parent; `salt` makes it differ from its siblings.
 pub(crate) fn block(parent: &SealedHeader, slot: Slot, salt: u64, gas_used: u64) -> Block {
+    block_of(parent, slot, View::ZERO, SeatIndex::GENERATOR, salt, gas_used)
+}
+
+/// The same, by the leader of a view.
+pub(crate) fn block_of(
+    parent: &SealedHeader,
+    slot: Slot,
+    view: View,
+    proposer: SeatIndex,
+    salt: u64,
+    gas_used: u64,
+) -> Block {
     let entry = |index: u64, transactions: Vec<SequencedTransaction>| Entry {
         num_hashes: 4,
         hash: keccak256([&parent.hash()[..], &index.to_le_bytes(), &salt.to_le_bytes()].concat()),
@@ -134,6 +149,8 @@ pub(crate) fn block(parent: &SealedHeader, slot: Slot, salt: u64, gas_used: u64)
     let mut header = parent.header().clone();
     header.height = parent.height.next();
     header.slot = slot;
+    header.view = view;
+    header.proposer = proposer;
     header.parent = parent.hash();
     header.poh_start = parent.poh_end;
     header.poh_end = end;
@@ -149,6 +166,7 @@ impl Net {
     pub(crate) fn new(verifiers: u16, seed: u64) -> Self {
         let config = config(verifiers);
         let genesis = genesis(&config);
+        let config = ShardConfig { base: (Height::ZERO, genesis.hash()), ..config };
         let seats = usize::from(verifiers) + 1;
         let mut net = Self {
             cores: Vec::new(),
@@ -190,11 +208,8 @@ impl Net {
     fn boot(&self, seat: u16) -> ShardCore {
         let crypto = FakeCrypto { own: SeatIndex(seat), verifiers: usize::from(self.config.verifiers) };
         let anchor = match self.chains[usize::from(seat)].last() {
-            Some(tip) => {
-                let fast = tip.certificate.kind == anfs_primitives::CertificateKind::Fast;
-                Anchor::new(tip.block.header.hash(), &tip.block.header, fast)
-            }
-            None => Anchor::new(self.genesis.hash(), &self.genesis, true),
+            Some(tip) => Anchor::new(&tip.block.header, Some(tip.certificate.clone())),
+            None => Anchor::new(&self.genesis, None),
         };
         let log = self.logs[usize::from(seat)].clone();
         let log = log.iter().map(|record| LogRecord::from_bytes(&record.to_bytes()).unwrap()).collect();
@@ -290,7 +305,8 @@ impl Net {
             ConsensusMessage::Vote(vote) => self.votes[usize::from(seat)].push(vote.clone()),
             ConsensusMessage::Proposal(proposal) => {
                 let heights = &mut self.proposals[usize::from(seat)];
-                heights.entry(proposal.header.height).or_default().insert(proposal.header.hash());
+                let round = (proposal.header.height, proposal.header.view);
+                heights.entry(round).or_default().insert(proposal.header.hash());
             }
             _ => {}
         }
@@ -298,11 +314,12 @@ impl Net {
 
     fn execute(&mut self, seat: u16, effect: Effect) {
         match effect {
-            Effect::StartSlot { slot, parent, height, .. } => {
-                let gas = if self.invalid_heights.contains(&height.0) { INVALID_GAS } else { 1 };
+            Effect::StartSlot { slot, parent, height, view } => {
+                let bad = view == View::ZERO && self.invalid_heights.contains(&height.0);
+                let gas = if bad { INVALID_GAS } else { 1 };
                 // A restarted SG builds another block, as a real one would.
                 let salt = self.restarts;
-                let built = block(&self.headers[&parent], slot, salt, gas);
+                let built = block_of(&self.headers[&parent], slot, view, SeatIndex(seat), salt, gas);
                 self.headers.insert(built.header.hash(), built.header.clone());
                 for (first, entry) in (0u32..).zip(built.body.entries.iter()) {
                     let fragment = fragment(&built, first, vec![entry.clone()]);
@@ -383,7 +400,7 @@ impl Net {
             let (votes, streams, rounds) = core.load();
             let window = 16;
             assert!(streams <= window && rounds <= window, "{streams} {rounds}");
-            assert!(votes <= window * usize::from(self.config.verifiers) * 5, "{votes}");
+            assert!(votes <= 4 * window * usize::from(self.config.verifiers) * 5, "{votes}");
         }
     }
 }

@@ -48,6 +48,7 @@ fn header() -> SealedHeader {
         slice_redundancy: 1,
         pipeline_depth: 4,
         fast_timeout_ms: 1_000,
+        view_timeout_ms: 3_000,
         max_supply: U256::ZERO,
         shards: vec![ShardSpec { generator: seat(1), verifiers: vec![seat(2)] }],
         accounts: BTreeMap::new(),

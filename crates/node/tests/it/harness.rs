@@ -58,6 +58,7 @@ pub(crate) fn spec(verifiers: u16, chain_id: u64) -> ChainSpec {
     .unwrap();
     // Long enough that a busy machine mostly stays on the fast path, short enough to see the slow one.
     spec.fast_timeout_ms = 400;
+    spec.view_timeout_ms = 1_200;
     spec
 }
 
