@@ -155,6 +155,12 @@ impl ChainView {
         Ok(())
     }
 
+    /// Hash of the genesis block.
+    #[must_use]
+    pub fn genesis_hash(&self) -> B256 {
+        self.genesis.header.hash()
+    }
+
     fn hash_on_disk(&self, height: Height) -> Result<Option<B256>, NodeError> {
         if height == Height::ZERO {
             return Ok(Some(self.genesis.header.hash()));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anfs_consensus::shard::SERVE_BLOCKS_MAX;
-use anfs_consensus::{Depth, Effect, Evidence, Input, LogRecord, ShardCore, ShardStatus, Unneeded};
+use anfs_consensus::{Depth, Effect, Evidence, Input, LogRecord, Scope, ShardCore, ShardStatus, Unneeded};
 use anfs_primitives::{Block, BlockHash, ConsensusMessage, Fault, Height, SeatIndex};
 use anfs_store::{Store, StoreError};
 use parking_lot::RwLock;
@@ -53,7 +53,7 @@ pub(crate) struct Engine {
     /// What the builder was asked for last.
     asked: Option<SlotTask>,
     /// What this seat signed above the last durable block, as it stands in the log.
-    live: VecDeque<(Height, Vec<u8>)>,
+    live: VecDeque<(Scope, Vec<u8>)>,
     /// Bytes appended to the log since it was last rewritten.
     appended: usize,
 }
@@ -68,7 +68,7 @@ impl Engine {
         status: Arc<RwLock<ShardStatus>>,
         replayed: &[LogRecord],
     ) -> Self {
-        let live = replayed.iter().map(|record| (record.height(), record.to_bytes())).collect();
+        let live = replayed.iter().map(|record| (record.scope(), record.to_bytes())).collect();
         Self {
             context,
             core,
@@ -119,7 +119,7 @@ impl Engine {
         let wanted = self.asked.is_some_and(|asked| (asked.height, asked.slot, asked.parent) == place);
         let proposed = wanted && {
             self.step(Input::Built(block))?;
-            self.live.iter().any(|(at, _)| *at == height)
+            self.live.iter().any(|(scope, _)| *scope == Scope::Height(height))
         };
         if !proposed {
             self.worker.push(Work::Drop(Unneeded::Block(hash)));
@@ -146,7 +146,15 @@ impl Engine {
     /// not take the shorter log, the longer one goes on growing until the next attempt.
     fn prune_log(&mut self) {
         let durable = self.context.chain.head().header.height;
-        self.live.retain(|(height, _)| *height > durable);
+        let views = self.live.iter().filter_map(|(scope, _)| match scope {
+            Scope::View(view) => Some(*view),
+            Scope::Height(_) => None,
+        });
+        let view = views.max().unwrap_or_default();
+        self.live.retain(|(scope, _)| match scope {
+            Scope::Height(height) => *height > durable,
+            Scope::View(of) => *of >= view,
+        });
         if self.appended >= LOG_BYTES_MAX {
             let keep: Vec<Vec<u8>> = self.live.iter().map(|(_, bytes)| bytes.clone()).collect();
             if let Err(error) = self.context.store.prune_votes(&keep) {
@@ -178,7 +186,7 @@ impl Engine {
                 self.insist(|store| store.append_votes(std::slice::from_ref(&bytes)))?;
                 self.unsynced = true;
                 self.appended += bytes.len();
-                self.live.push_back((record.height(), bytes));
+                self.live.push_back((record.scope(), bytes));
             }
             Effect::Send { to, message } => {
                 self.sync_log()?;

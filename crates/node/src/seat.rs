@@ -9,7 +9,7 @@ use anfs_consensus::{Anchor, BlsCrypto, ConsensusError, LogRecord, ShardConfig, 
 use anfs_crypto::bls;
 use anfs_execution::CodeCache;
 use anfs_mempool::{Pool, PoolLimits};
-use anfs_primitives::{CertificateKind, ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
+use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
 use anfs_state::{EMPTY_ROOT, WorldState};
 use anfs_store::disk::{Disk, SystemDisk};
 use anfs_store::{Store, StoreOptions, Tail};
@@ -345,13 +345,14 @@ pub(crate) fn make_core(
     replayed: Vec<LogRecord>,
 ) -> Result<ShardCore, NodeError> {
     let seed = epoch_seed(&config.spec, Epoch::ZERO);
-    let shard_config = ShardConfig::new(&config.spec, config.domain, Epoch::ZERO, seed);
+    // There is one epoch until seats are elected, and it starts from genesis.
+    let base = (Height::ZERO, context.chain.genesis_hash());
+    let shard_config = ShardConfig::new(&config.spec, config.domain, Epoch::ZERO, seed, base);
     let shard = &config.spec.shards[config.domain.0.saturating_sub(1) as usize];
     let own = Some((config.seat, config.key.clone()));
     let crypto = BlsCrypto::from_spec(own, shard, config.entropy).map_err(ConsensusError::from)?;
     let head = context.chain.head();
-    let fast = head.certificate.as_ref().is_none_or(|cert| cert.kind == CertificateKind::Fast);
-    let anchor = Anchor::new(head.header.hash(), &head.header, fast);
+    let anchor = Anchor::new(&head.header, head.certificate.clone());
     Ok(ShardCore::new(shard_config, Some(config.seat), Arc::new(crypto), anchor, replayed)?)
 }
 

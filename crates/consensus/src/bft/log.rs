@@ -42,7 +42,7 @@ pub enum LogRecord {
 pub enum Scope {
     /// Until this height is decided and on disk.
     Height(Height),
-    /// Until a record of the same kind and a higher view is in the log.
+    /// Until a record of a higher view is in the log.
     View(View),
 }
 
@@ -56,16 +56,6 @@ impl LogRecord {
             Self::Prepared(certificate) => Scope::Height(certificate.target.height),
             Self::ViewChange(signed) => Scope::View(signed.change.view),
             Self::NewView(opening) => Scope::View(opening.view),
-        }
-    }
-
-    /// Whether this record makes `older` superfluous.
-    #[must_use]
-    pub fn supersedes(&self, older: &Self) -> bool {
-        match (self, older) {
-            (Self::ViewChange(new), Self::ViewChange(old)) => new.change.view >= old.change.view,
-            (Self::NewView(new), Self::NewView(old)) => new.view >= old.view,
-            _ => false,
         }
     }
 

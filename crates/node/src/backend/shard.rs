@@ -12,9 +12,6 @@ use super::SeatBackend;
 /// Why nothing is being decided, for people.
 fn describe(stall: Stall) -> String {
     match stall {
-        Stall::Convicted { height, block } => {
-            format!("a quorum of verifiers found block {block} at height {height} invalid")
-        }
         Stall::NoProgress { since_ms } => {
             format!("nothing was decided since Unix time {} s", since_ms / 1000)
         }
