@@ -4,13 +4,13 @@
 //! checks and votes, or an observer. It does no I/O: the node gives it [`Input`]s and the time, and executes
 //! the [`Effect`]s it returns, in order. A [`LogRecord`] is on disk before the vote that it holds is sent.
 //!
-//! - [`bft`]: quorums, vote keeping, the signing record. Knows nothing of slices; made to serve other groups.
+//! - [`bft`]: quorums, vote keeping, the signing record, view-change rules. Knows nothing of slices; made to serve other groups.
 //! - [`shard`]: the protocol of PROTOCOL §4, with its diagram, safety argument and deviations.
 //! - [`crypto`]: the signatures behind a trait, and their BLS implementation.
 //! - [`evidence`]: provable misbehaviour.
 //!
 //! Not here: checking and executing blocks (the node's worker answers [`Effect::Check`]), building them
-//! ([`Effect::StartSlot`]), keeping decided ones ([`Effect::ServeBlocks`]), view changes, the root.
+//! ([`Effect::StartSlot`]), keeping decided ones ([`Effect::ServeBlocks`]), epochs, the root.
 //!
 //! spec: PROTOCOL §3, §4
 
@@ -25,5 +25,5 @@ pub use crypto::{BlsCrypto, CryptoError, VoteCrypto};
 pub use error::ConsensusError;
 pub use evidence::Evidence;
 pub use shard::{
-    Anchor, Depth, Effect, Input, Offence, Parent, ShardConfig, ShardCore, ShardStatus, Stall, Unneeded,
+    Anchor, Depth, Effect, Hold, Input, Offence, Parent, ShardConfig, ShardCore, ShardStatus, Stall, Unneeded,
 };

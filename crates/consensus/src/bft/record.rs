@@ -218,3 +218,6 @@ fn compatible(said: VoteKind, next: VoteKind) -> bool {
     let negative = |kind| matches!(kind, VoteKind::InvalidFull | VoteKind::InvalidSliced);
     negative(said) == negative(next) || (said, next) == (VoteKind::ValidSliced, VoteKind::InvalidFull)
 }
+
+#[cfg(test)]
+mod tests;

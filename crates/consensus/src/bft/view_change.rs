@@ -98,7 +98,7 @@ impl ViewRules {
             }
             below = tip.target.height;
         }
-        for report in change.reports.iter() {
+        for report in &change.reports {
             if report.height <= below {
                 return Err(ViewFault::Report);
             }
@@ -220,14 +220,14 @@ impl ViewRules {
         if changes.len() != self.quorum.decide() || !ascending || !members || !of_view {
             return Err(ViewFault::Quorum);
         }
-        for signed in changes.iter() {
+        for signed in changes {
             self.check_form(&signed.change)?;
             if !crypto.verify_view_change(signed) {
                 return Err(ViewFault::Signature);
             }
             self.check_certificates(crypto, &signed.change)?;
         }
-        for conviction in opening.convictions.iter() {
+        for conviction in &opening.convictions {
             let sound = conviction.kind == CertificateKind::Conviction && self.is_ours(&conviction.target);
             if !sound || !crypto.verify_certificate(self.quorum.decide(), conviction) {
                 return Err(ViewFault::Certificate);
@@ -241,7 +241,7 @@ impl ViewRules {
         }
         let (mut height, mut parent) = self.ground(changes);
         let mut alive = 0;
-        for proposal in carried.iter() {
+        for proposal in carried {
             height = height.next();
             if proposal.header.height != height {
                 return Err(ViewFault::Carried);

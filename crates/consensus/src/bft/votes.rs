@@ -229,3 +229,6 @@ fn is_alert(kind: VoteKind) -> bool {
 fn verify_one(crypto: &dyn VoteCrypto, seat: usize, vote: &SignedVote) -> bool {
     crypto.verify_votes(vote.kind, &vote.target, &[(seat, vote.signature)]).is_empty()
 }
+
+#[cfg(test)]
+mod tests;

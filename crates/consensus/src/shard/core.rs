@@ -8,6 +8,7 @@ use anfs_primitives::{
     SignerSet, Slot, View, VoteTarget,
 };
 
+use super::hold::Hold;
 use super::stream::Stream;
 use super::types::{Anchor, Depth, Effect, Input, Offence, ShardConfig, ShardStatus, Stall};
 use super::view::ViewState;
@@ -116,6 +117,9 @@ pub struct ShardCore {
     pub(super) alarmists: SignerSet,
     pub(super) peers: Vec<Peer>,
     pub(super) started: bool,
+    pub(super) started_ms: u64,
+    /// Why this seat signs nothing, if so.
+    pub(super) hold: Option<Hold>,
     pub(super) now_ms: u64,
     /// Asked of the builder and not yet answered.
     pub(super) building: Option<(Height, Slot, BlockHash)>,
@@ -178,6 +182,8 @@ impl ShardCore {
             alarmists: SignerSet::EMPTY,
             peers,
             started: false,
+            started_ms: 0,
+            hold: None,
             now_ms: 0,
             building: None,
             slot_wait_ms: None,
@@ -249,12 +255,14 @@ impl ShardCore {
         match input {
             Input::Start => {
                 self.started = true;
+                self.started_ms = self.now_ms;
                 self.progress_ms = self.now_ms;
                 self.retry_ms = self.now_ms;
                 self.reopen(effects)?;
             }
             // A timer may fire early: whatever it was set for is announced again.
             Input::Tick => self.wake_ms = None,
+            Input::Release => self.release(),
             Input::Message { from, message } => self.on_message(from, message, effects)?,
             Input::Built(block) => self.on_built(*block, effects)?,
             Input::Checked { block, depth, result } => self.on_checked(block, depth, result),
@@ -262,6 +270,7 @@ impl ShardCore {
         if !self.started {
             return Ok(());
         }
+        self.mind_watch();
         self.on_time(effects)?;
         while self.settle(effects)? {}
         self.flush_entries(effects);
@@ -321,7 +330,7 @@ impl ShardCore {
     }
 
     /// An SV may lag W behind an SG that runs W ahead; a batch of fetched blocks must fit as well.
-    fn window(&self) -> u64 {
+    pub(super) fn window(&self) -> u64 {
         (2 * u64::from(self.config.pipeline_depth) + 1).max(SERVE_BLOCKS_MAX as u64)
     }
 
@@ -343,7 +352,12 @@ impl ShardCore {
     }
 
     pub(super) fn verifier(&self) -> Option<usize> {
-        self.seat.and_then(SeatIndex::verifier_index)
+        self.signer().and_then(SeatIndex::verifier_index)
+    }
+
+    /// The own seat, unless it must not sign.
+    pub(super) fn signer(&self) -> Option<SeatIndex> {
+        self.seat.filter(|_| self.hold.is_none())
     }
 
     pub(super) fn penalise(seat: SeatIndex, offence: Offence, effects: &mut Vec<Effect>) {
@@ -403,6 +417,7 @@ impl ShardCore {
             fast_path: next.map_or_else(|| self.tip.fast(), |round| !round.full),
             last_fault: self.last_fault,
             stalled: self.stalled,
+            hold: self.hold,
             evidence: self.evidence,
         }
     }

@@ -55,7 +55,7 @@ impl ShardCore {
             // Overtaken by a decision while it was built.
             return Ok(());
         };
-        let Some(seat) = self.seat else { return Ok(()) };
+        let Some(seat) = self.signer() else { return Ok(()) };
         let fields = [
             (header.network == self.config.network, "network"),
             (header.domain == self.config.domain, "domain"),

@@ -48,7 +48,7 @@ impl ShardCore {
     }
 
     /// Whether others are further than the window reaches: votes alone will not bring this node up.
-    fn lags(&self) -> bool {
+    pub(super) fn lags(&self) -> bool {
         self.seen > self.tip.parent.height && !self.in_window(self.seen)
     }
 

@@ -8,6 +8,7 @@ use anfs_primitives::{
     Fault, Height, NetworkId, RootReference, SealedHeader, SeatIndex, SignerSet, Slot, View,
 };
 
+use super::hold::Hold;
 use crate::bft::{LogRecord, ViewFault};
 use crate::error::ConsensusError;
 use crate::evidence::Evidence;
@@ -207,6 +208,8 @@ pub enum Input {
     Start,
     /// Time has passed; see [`Effect::WakeAt`].
     Tick,
+    /// A seat that is held back may sign from now on; see [`Hold`].
+    Release,
     /// A message from another seat. `from` is what the transport authenticated.
     Message {
         /// Sender.
@@ -401,6 +404,8 @@ pub struct ShardStatus {
     pub last_fault: Option<(Height, Fault)>,
     /// Why nothing is being decided, if so.
     pub stalled: Option<Stall>,
+    /// Why this seat signs nothing, if so.
+    pub hold: Option<Hold>,
     /// Pieces of evidence found since start.
     pub evidence: u64,
 }

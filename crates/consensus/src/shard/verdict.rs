@@ -84,7 +84,7 @@ impl ShardCore {
         fault: Option<Fault>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ConsensusError> {
-        let Some(seat) = self.seat.filter(|_| self.record.may_vote(kind, target)) else { return Ok(()) };
+        let Some(seat) = self.signer().filter(|_| self.record.may_vote(kind, target)) else { return Ok(()) };
         let vote = self.crypto.sign_vote(seat, kind, target, fault)?;
         self.log_grounds(kind, target, effects);
         let entry = LogRecord::Vote(vote.clone());
@@ -288,6 +288,7 @@ impl ShardCore {
         certificate: Certificate,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ConsensusError> {
+        self.mind_doppelganger(&certificate);
         let round = self.rounds.entry(certificate.target.height).or_default();
         match certificate.kind {
             CertificateKind::Prepare => {

@@ -91,7 +91,7 @@ impl ShardCore {
     }
 
     pub(super) fn leads(&self) -> bool {
-        self.seat == Some(self.leader())
+        self.signer() == Some(self.leader())
     }
 
     pub(super) fn rules(&self) -> ViewRules {
@@ -203,14 +203,14 @@ impl ShardCore {
     /// verifier says so.
     pub(super) fn enter(&mut self, view: View, effects: &mut Vec<Effect>) -> Result<(), ConsensusError> {
         self.move_to(view);
-        if let Some(seat) = self.seat.filter(|_| self.verifier().is_some()) {
-            if self.record.promised() < view {
-                let signed = self.crypto.sign_view_change(seat, self.view_change(view))?;
-                let entry = LogRecord::ViewChange(Box::new(signed.clone()));
-                self.record.add(entry.clone());
-                effects.push(Effect::Persist(entry));
-                effects.push(Effect::Broadcast(ConsensusMessage::ViewChange(Box::new(signed))));
-            }
+        if let Some(seat) = self.signer().filter(|seat| seat.verifier_index().is_some())
+            && self.record.promised() < view
+        {
+            let signed = self.crypto.sign_view_change(seat, self.view_change(view))?;
+            let entry = LogRecord::ViewChange(Box::new(signed.clone()));
+            self.record.add(entry.clone());
+            effects.push(Effect::Persist(entry));
+            effects.push(Effect::Broadcast(ConsensusMessage::ViewChange(Box::new(signed))));
         }
         self.recall_promise();
         self.join(effects)?;
@@ -509,7 +509,7 @@ impl ShardCore {
         state.found.clear();
         state.carried.clear();
         let mut proposals = BTreeMap::new();
-        for proposal in opening.carried.iter() {
+        for proposal in &opening.carried {
             if proposal.header.parent != parent {
                 break;
             }

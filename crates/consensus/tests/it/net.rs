@@ -44,6 +44,8 @@ pub(crate) struct Net {
     /// Seats that receive nothing.
     pub(crate) deaf: BTreeSet<u16>,
     pub(crate) invalid_heights: BTreeSet<u64>,
+    /// Seats that have lost their signing record, and know it.
+    pub(crate) watch: BTreeSet<u16>,
     pub(crate) evidence: Vec<(u16, Evidence)>,
     pub(crate) penalties: Vec<(u16, SeatIndex, Offence)>,
     pub(crate) checks: Vec<(u16, Depth, usize)>,
@@ -121,12 +123,7 @@ pub(crate) fn genesis(config: &ShardConfig) -> SealedHeader {
     .seal()
 }
 
-/// A block on top of a parent; `salt` makes it differ from its siblings.
-pub(crate) fn block(parent: &SealedHeader, slot: Slot, salt: u64, gas_used: u64) -> Block {
-    block_of(parent, slot, View::ZERO, SeatIndex::GENERATOR, salt, gas_used)
-}
-
-/// The same, by the leader of a view.
+/// A block on top of a parent, by the leader of a view; `salt` makes it differ from its siblings.
 pub(crate) fn block_of(
     parent: &SealedHeader,
     slot: Slot,
@@ -176,6 +173,7 @@ impl Net {
             mute: BTreeSet::new(),
             deaf: BTreeSet::new(),
             invalid_heights: BTreeSet::new(),
+            watch: BTreeSet::new(),
             evidence: Vec::new(),
             penalties: Vec::new(),
             checks: Vec::new(),
@@ -213,7 +211,13 @@ impl Net {
         };
         let log = self.logs[usize::from(seat)].clone();
         let log = log.iter().map(|record| LogRecord::from_bytes(&record.to_bytes()).unwrap()).collect();
-        ShardCore::new(self.config.clone(), Some(SeatIndex(seat)), Arc::new(crypto), anchor, log).unwrap()
+        let mut core =
+            ShardCore::new(self.config.clone(), Some(SeatIndex(seat)), Arc::new(crypto), anchor, log)
+                .unwrap();
+        if self.watch.contains(&seat) {
+            core.watch_first();
+        }
+        core
     }
 
     fn crash(&mut self, seat: u16) {

@@ -1,14 +1,21 @@
 //! What must hold of a group, scenario by scenario.
 
 use alloy_primitives::keccak256;
-use anfs_consensus::{BlsCrypto, Depth, Effect, Evidence, Input, LogRecord, Offence, Stall, VoteCrypto};
+use anfs_consensus::{
+    BlsCrypto, Depth, Effect, Evidence, Hold, Input, LogRecord, Offence, Stall, VoteCrypto,
+};
 use anfs_primitives::{
-    CertificateKind, ConsensusMessage, Fault, Height, SeatIndex, Slot, View, VoteKind, VoteTarget,
+    Block, CertificateKind, ConsensusMessage, Fault, Height, SealedHeader, SeatIndex, Slot, View, VoteKind,
+    VoteTarget,
 };
 use proptest::prelude::*;
 
 use crate::fake::FakeCrypto;
-use crate::net::{Net, Weather, block, config, fragment, genesis};
+use crate::net::{Net, Weather, block_of, config, fragment, genesis};
+
+fn block(parent: &SealedHeader, slot: Slot, salt: u64, gas_used: u64) -> Block {
+    block_of(parent, slot, View::ZERO, SeatIndex::GENERATOR, salt, gas_used)
+}
 
 #[test]
 fn a_calm_shard_decides_every_slot_by_the_fast_path() {
@@ -349,4 +356,65 @@ proptest! {
         net.check();
         prop_assert!(net.lowest() >= healed + 10, "{} after {healed}", net.lowest());
     }
+}
+
+/// The disk of a verifier is lost: it follows as an observer until nothing of its past can matter.
+#[test]
+fn a_seat_without_its_record_watches_before_it_signs() {
+    let mut net = Net::new(4, 21);
+    net.run_until(3_000);
+    net.logs[2].clear();
+    net.chains[2].clear();
+    net.watch.insert(2);
+    net.restart(2);
+    net.votes[2].clear();
+    net.run_until(4_900);
+    assert!(matches!(net.core(2).status().hold, Some(Hold::Watching { .. })), "{:?}", net.core(2).status());
+    assert!(net.votes[2].is_empty(), "nothing is signed while it watches");
+    net.run_until(12_000);
+    net.check();
+    assert_eq!(net.core(2).status().hold, None);
+    assert!(!net.votes[2].is_empty(), "then it takes part again");
+    let tail: Vec<_> = net.chains[0].iter().rev().take(5).map(|block| block.certificate.kind).collect();
+    assert!(tail.iter().all(|kind| *kind == CertificateKind::Fast), "all four vote again: {tail:?}");
+}
+
+#[test]
+fn a_held_seat_signs_once_it_is_told() {
+    let mut net = Net::new(4, 22);
+    net.run_until(3_000);
+    net.watch.insert(2);
+    net.restart(2);
+    net.push(5, 2, Input::Release);
+    net.run_until(3_500);
+    assert_eq!(net.core(2).status().hold, None);
+}
+
+/// Two processes with one key: the one that finds a signature that is not its own stops signing.
+#[test]
+fn a_signature_that_is_not_in_the_record_silences_the_seat() {
+    let mut net = Net::new(4, 23);
+    net.run_until(500);
+    let at = net.core(3).status().certified.next();
+    let rogue = target_at(at, keccak256(b"another block"));
+    let votes: Vec<_> = (1..=4u16)
+        .map(|seat| {
+            let crypto = FakeCrypto { own: SeatIndex(seat), verifiers: 4 };
+            let vote = crypto.sign_vote(SeatIndex(seat), VoteKind::ValidFull, &rogue, None).unwrap();
+            (usize::from(seat) - 1, vote.signature)
+        })
+        .collect();
+    let judge = FakeCrypto { own: SeatIndex::GENERATOR, verifiers: 4 };
+    let certificate = judge.aggregate(CertificateKind::Prepare, &rogue, &votes).unwrap();
+    net.send(0, 3, &ConsensusMessage::Certificate(certificate));
+    net.run_until(520);
+    assert_eq!(net.core(3).status().hold, Some(Hold::Doppelganger { height: at }));
+    let said = net.votes[3].len();
+    net.run_until(2_000);
+    assert_eq!(net.votes[3].len(), said);
+    assert!(net.height(3) > at.0 + 5, "it still follows the chain");
+}
+
+fn target_at(height: Height, block: anfs_primitives::BlockHash) -> VoteTarget {
+    VoteTarget { height, ..target(block) }
 }
