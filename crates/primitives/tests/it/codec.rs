@@ -101,6 +101,16 @@ proptest! {
     }
 
     #[test]
+    fn view_changes(value in samples::any_view_change(), mutations in mutations()) {
+        check(&value, &mutations)?;
+    }
+
+    #[test]
+    fn openings_of_views(value in samples::any_new_view(), mutations in mutations()) {
+        check(&value, &mutations)?;
+    }
+
+    #[test]
     fn receipts(value in samples::any_receipt(), mutations in mutations()) {
         check(&value, &mutations)?;
     }
@@ -156,7 +166,7 @@ fn parameters_that_are_all_zero_are_refused() {
 fn unknown_variants_are_refused() {
     for (name, message) in samples::messages() {
         let mut bytes = encode(&message);
-        bytes[0] = 7;
+        bytes[0] = 12;
         assert!(ConsensusMessage::decode(&bytes).is_err(), "{name}");
     }
     assert!(decode::<VoteKind>(&[5], LIMIT).is_err());

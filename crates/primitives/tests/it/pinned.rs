@@ -116,6 +116,11 @@ fn messages() {
         ("fragment request", "b62ef48de1c1bb4b5fc7ce3b7773f8ef0dd64366af780e18fa3a4e55a04a755e"),
         ("block request", "643029ed8cb96efdcf685c875e0776dd60311579d8c50823dc47e9c9a3087185"),
         ("block", "8afeefc49e228a4f62128cc25b3be73852b24fcab3eb85c30db102e28cedf9bb"),
+        ("view timeout", "8ef3afdf9edb01c49b0fc674b96f0ec15e4ebeff8fa3c95cd4334920ca4068a7"),
+        ("view change", "fe9e3b36133427868dd40766e2c982c85a1d9a9ab89bd93cb5b61fd2efda0d44"),
+        ("new view", "183973dad95bbbd7825392efb5901b8accb60030b34dcfdc8956fbdff3c0f0d6"),
+        ("proposal request", "00650b376eb5fb5f947d83196fad2d7894b18b63b8d12be29dd08daa48c6aa96"),
+        ("new view request", "82927452a743374d6d3d0a2d8b9f6a89f0704243d882633db61a45dc1596df58"),
     ];
     check(&found, &pins);
 }
@@ -132,8 +137,8 @@ fn hashes_that_name_things() {
         ("receipt leaf".to_owned(), keccak256(samples::receipt().encoded_2718())),
     ];
     let pins = [
-        ("chain spec", "908a77bbbfafb9c607c9404f35792b617ed97b891886c850c3bb6ce0198704d0"),
-        ("genesis header", "d671a16a6bfdf3fcaac7cf0ecee1cd2e4a735101ae02b534465c36560c17b02c"),
+        ("chain spec", "f18ef66718d225ffe7eddae1cbe33f02e5c3c68099fa74fa2192acc9540278b7"),
+        ("genesis header", "d7b402d65cecc36afebbc0630460116f8bce2d7af25e7919fbfc8a050a315d2c"),
         ("header", "b0fe22630d35f34f96377d3fbbc02a1e706033db7c54388f43d1260279e9afa9"),
         ("receipt leaf", "b37094442ba45baf1d41d0fcae6269007b577cbbbe5a4fcf5139a73c95fa8351"),
     ];

@@ -151,7 +151,37 @@ pub(crate) fn receipt() -> Receipt {
     }
 }
 
-pub(crate) fn messages() -> [(&'static str, ConsensusMessage); 7] {
+pub(crate) fn view_change() -> SignedViewChange {
+    let report = HeightReport {
+        height: Height(5),
+        prepared: Some(certificate(CertificateKind::Prepare)),
+        approved: Some((View(1), B256::repeat_byte(8))),
+    };
+    SignedViewChange {
+        change: ViewChange {
+            network: NetworkId(31337),
+            epoch: Epoch(2),
+            domain: DomainId(1),
+            view: View(3),
+            tip: Some(certificate(CertificateKind::Commit)),
+            reports: vec![report].try_into().unwrap(),
+        },
+        signer: SeatIndex(2),
+        signature: BlsSignature::repeat_byte(9),
+    }
+}
+
+pub(crate) fn new_view() -> NewView {
+    NewView {
+        view: View(3),
+        changes: vec![view_change()].try_into().unwrap(),
+        carried: vec![proposal()].try_into().unwrap(),
+        convictions: vec![certificate(CertificateKind::Conviction)].try_into().unwrap(),
+        signature: BlsSignature::repeat_byte(9),
+    }
+}
+
+pub(crate) fn messages() -> [(&'static str, ConsensusMessage); 12] {
     [
         ("fragment", ConsensusMessage::Fragment(fragment())),
         ("proposal", ConsensusMessage::Proposal(proposal())),
@@ -163,6 +193,14 @@ pub(crate) fn messages() -> [(&'static str, ConsensusMessage); 7] {
         ),
         ("block request", ConsensusMessage::BlockRequest { from: Height(3) }),
         ("block", ConsensusMessage::Block(Box::new(certified_block()))),
+        (
+            "view timeout",
+            ConsensusMessage::ViewTimeout(ViewTimeout { epoch: Epoch(2), view: View(3), tip: Height(4) }),
+        ),
+        ("view change", ConsensusMessage::ViewChange(Box::new(view_change()))),
+        ("new view", ConsensusMessage::NewView(Box::new(new_view()))),
+        ("proposal request", ConsensusMessage::ProposalRequest { block: B256::repeat_byte(1) }),
+        ("new view request", ConsensusMessage::NewViewRequest { view: View(3) }),
     ]
 }
 
@@ -367,6 +405,46 @@ pub(crate) fn any_receipt() -> impl Strategy<Value = Receipt> {
     )
 }
 
+fn any_report() -> impl Strategy<Value = HeightReport> {
+    let approved = prop::option::of((any::<u64>().prop_map(View), word()));
+    (any::<u64>(), prop::option::of(any_certificate()), approved)
+        .prop_map(|(height, prepared, approved)| HeightReport { height: Height(height), prepared, approved })
+}
+
+pub(crate) fn any_view_change() -> impl Strategy<Value = SignedViewChange> {
+    let reports = prop::collection::vec(any_report(), 0..4);
+    (any::<u64>(), prop::option::of(any_certificate()), reports, any::<u16>()).prop_map(
+        |(view, tip, reports, signer)| SignedViewChange {
+            change: ViewChange {
+                network: NetworkId(7),
+                epoch: Epoch(3),
+                domain: DomainId(1),
+                view: View(view),
+                tip,
+                reports: reports.try_into().unwrap(),
+            },
+            signer: SeatIndex(signer),
+            signature: BlsSignature::repeat_byte(3),
+        },
+    )
+}
+
+pub(crate) fn any_new_view() -> impl Strategy<Value = NewView> {
+    (
+        any::<u64>(),
+        prop::collection::vec(any_view_change(), 0..4),
+        prop::collection::vec(any_proposal(), 0..3),
+        prop::collection::vec(any_certificate(), 0..2),
+    )
+        .prop_map(|(view, changes, carried, convictions)| NewView {
+            view: View(view),
+            changes: changes.try_into().unwrap(),
+            carried: carried.try_into().unwrap(),
+            convictions: convictions.try_into().unwrap(),
+            signature: BlsSignature::repeat_byte(4),
+        })
+}
+
 pub(crate) fn any_message() -> impl Strategy<Value = ConsensusMessage> {
     prop_oneof![
         any_fragment().prop_map(ConsensusMessage::Fragment),
@@ -377,5 +455,13 @@ pub(crate) fn any_message() -> impl Strategy<Value = ConsensusMessage> {
             .prop_map(|(block, first_entry)| ConsensusMessage::FragmentRequest { block, first_entry }),
         any::<u64>().prop_map(|from| ConsensusMessage::BlockRequest { from: Height(from) }),
         any_certified_block().prop_map(|block| ConsensusMessage::Block(Box::new(block))),
+        (any::<u64>(), any::<u64>()).prop_map(|(view, tip)| {
+            let (epoch, view, tip) = (Epoch(3), View(view), Height(tip));
+            ConsensusMessage::ViewTimeout(ViewTimeout { epoch, view, tip })
+        }),
+        any_view_change().prop_map(|change| ConsensusMessage::ViewChange(Box::new(change))),
+        any_new_view().prop_map(|opening| ConsensusMessage::NewView(Box::new(opening))),
+        word().prop_map(|block| ConsensusMessage::ProposalRequest { block }),
+        any::<u64>().prop_map(|view| ConsensusMessage::NewViewRequest { view: View(view) }),
     ]
 }
