@@ -19,7 +19,7 @@ use crate::builder::{Builder, SlotInbox};
 use crate::chain::{ChainLimits, ChainView, chain_block};
 use crate::clock::Clock;
 use crate::committer::{CommitInbox, Committer, Flush, FlushInbox, run_flusher};
-use crate::context::{ExecutedBlocks, Health, SeatContext, SharedPool};
+use crate::context::{ExecutedBlocks, Health, SeatContext, SharedPool, Standing};
 use crate::engine::{Engine, EngineInbox};
 use crate::error::NodeError;
 use crate::inbox::Inbox;
@@ -142,14 +142,11 @@ impl Seat {
         self.thread("worker", work.clone(), move || {
             Worker::new(worker_context, worker_engine, commits).run(&inbox)
         })?;
-        let generates = context.seat == SeatIndex::GENERATOR;
-        if generates {
-            let builder = Builder::new(context.clone(), engine.clone(), transport.clone());
-            let inbox = slots.clone();
-            self.thread("builder", slots.clone(), move || builder.run(&inbox))?;
-        }
-        let builder = generates.then_some(slots);
-        let engine_loop = Engine::new(context, core, transport, work, builder, self.status.clone(), replayed);
+        // Any verifier may have to act as generator one day.
+        let builder = Builder::new(context.clone(), engine.clone(), transport.clone());
+        let inbox = slots.clone();
+        self.thread("builder", slots.clone(), move || builder.run(&inbox))?;
+        let engine_loop = Engine::new(context, core, transport, work, slots, self.status.clone(), replayed);
         let inbox = engine.clone();
         self.thread("engine", engine, move || engine_loop.run(&inbox))
     }
@@ -280,10 +277,15 @@ pub(crate) fn prepare(
         flushed = (height, state);
     }
     let pool = Pool::new(config.pool.clone(), chain.head().header.base_fee);
+    // There is one epoch until seats are elected, and it starts from genesis.
+    let (seed, base) = (epoch_seed(spec, Epoch::ZERO), (Height::ZERO, chain.genesis_hash()));
+    let group = Arc::new(ShardConfig::new(spec, config.domain, Epoch::ZERO, seed, base));
     let context = Arc::new(SeatContext {
         seat: config.seat,
         domain: config.domain,
         spec: spec.clone(),
+        group,
+        standing: Standing::default(),
         clock: config.clock.clone(),
         store,
         chain: Arc::new(chain),
@@ -344,16 +346,18 @@ pub(crate) fn make_core(
     context: &SeatContext,
     replayed: Vec<LogRecord>,
 ) -> Result<ShardCore, NodeError> {
-    let seed = epoch_seed(&config.spec, Epoch::ZERO);
-    // There is one epoch until seats are elected, and it starts from genesis.
-    let base = (Height::ZERO, context.chain.genesis_hash());
-    let shard_config = ShardConfig::new(&config.spec, config.domain, Epoch::ZERO, seed, base);
     let shard = &config.spec.shards[config.domain.0.saturating_sub(1) as usize];
     let own = Some((config.seat, config.key.clone()));
     let crypto = BlsCrypto::from_spec(own, shard, config.entropy).map_err(ConsensusError::from)?;
     let head = context.chain.head();
-    let anchor = Anchor::new(&head.header, head.certificate.clone());
-    Ok(ShardCore::new(shard_config, Some(config.seat), Arc::new(crypto), anchor, replayed)?)
+    let reach = context.group.reach() as u64;
+    let first = head.header.height.0.saturating_sub(reach) + 1;
+    let mut decided = Vec::new();
+    for height in (first..=head.header.height.0).map(Height) {
+        decided.extend(context.chain.block(height)?.and_then(|block| block.certificate.clone()));
+    }
+    let anchor = Anchor::new(&head.header, decided);
+    Ok(ShardCore::new(ShardConfig::clone(&context.group), Some(config.seat), Arc::new(crypto), anchor, replayed)?)
 }
 
 fn read_log(records: &[Vec<u8>]) -> Result<Vec<LogRecord>, NodeError> {

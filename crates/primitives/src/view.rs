@@ -48,8 +48,10 @@ pub struct ViewChange {
     pub domain: DomainId,
     /// The view to enter.
     pub view: View,
-    /// Proof of the highest block that it knows to be decided; none before the epoch's first.
-    pub tip: Option<Certificate>,
+    /// What decided the highest blocks that it has decided, ascending without a gap up to its tip: as many as
+    /// a verifier may vote ahead of its own tip, or all since the epoch began. One certificate would not do:
+    /// that of a block whose parents have none could be shown by a single liar, and nobody could get there.
+    pub decided: BoundedVec<Certificate, REPORTS_MAX>,
     /// Heights above that tip, ascending; only those of which it knows something.
     pub reports: BoundedVec<HeightReport, REPORTS_MAX>,
 }

@@ -12,6 +12,9 @@ use anfs_primitives::{
 
 use super::log::{LogRecord, Scope};
 
+/// Bodies kept for each height that only a PrepareCert unknown to this seat could call for.
+const SPARE_BODIES: usize = 8;
+
 /// The seat's signatures above the decided tip, as the log has them. Every signature passes through here.
 ///
 /// The rules are stricter than what would be evidence (R7): in one (height, view) a seat votes for one block
@@ -115,19 +118,32 @@ impl SigningRecord {
     }
 
     /// Bodies of views that are over are only needed if the block may be proposed again: it was approved
-    /// last, or is prepared.
+    /// last, committed to, or found valid in full, whereupon a PrepareCert of it may turn up. Of the last
+    /// kind, the latest few.
     fn forget_dead(&mut self) {
         let promised = self.promised();
-        let proposals = std::mem::take(&mut self.proposals);
-        let needed = |height: Height, hash: BlockHash| {
-            let prepared = self.prepared.get(&height).map(|certificate| certificate.target.block);
-            prepared == Some(hash) || self.approved(height).is_some_and(|(_, block)| block == hash)
-        };
-        let kept = proposals.into_iter().filter(|((height, view), entry)| {
-            *view >= promised
-                || matches!(entry, LogRecord::Proposal { block, .. } if needed(*height, block.header.hash()))
-        });
-        self.proposals = kept.collect();
+        let mut kept = BTreeMap::new();
+        let mut spare: BTreeMap<Height, usize> = BTreeMap::new();
+        for ((height, view), entry) in std::mem::take(&mut self.proposals).into_iter().rev() {
+            let LogRecord::Proposal { block, .. } = &entry else { continue };
+            let hash = block.header.hash();
+            let prepared = self.prepared.get(&height).is_some_and(|cert| cert.target.block == hash);
+            let approved = self.approved(height).is_some_and(|(_, block)| block == hash);
+            let needed = view >= promised || prepared || approved;
+            let spares = spare.entry(height).or_default();
+            if needed || (*spares < SPARE_BODIES && self.found_valid(height, &hash)) {
+                *spares += usize::from(!needed);
+                kept.insert((height, view), entry);
+            }
+        }
+        self.proposals = kept;
+    }
+
+    /// Whether the seat has found this block valid in full, in any view.
+    fn found_valid(&self, height: Height, block: &BlockHash) -> bool {
+        let views = self.votes.range((height, View::ZERO)..(height.next(), View::ZERO));
+        let mut votes = views.flat_map(|(_, votes)| votes);
+        votes.any(|vote| vote.kind == VoteKind::ValidFull && vote.target.block == *block)
     }
 
     /// A block of the log, with its proposal.

@@ -40,8 +40,10 @@ pub struct ViewRules {
     pub epoch: Epoch,
     /// Domain.
     pub domain: DomainId,
-    /// The decided block that the epoch starts from: what a change without a tip stands on.
+    /// The decided block that the epoch starts from: what a change without decided blocks stands on.
     pub base: (Height, BlockHash),
+    /// How many heights above its own tip a verifier may vote for.
+    pub reach: usize,
 }
 
 /// Why a view change or the opening of a view is not as the rules have it. Its signer is at fault.
@@ -90,14 +92,7 @@ impl ViewRules {
         if !ids || change.view == View::ZERO {
             return Err(ViewFault::Foreign);
         }
-        let mut below = self.base.0;
-        if let Some(tip) = &change.tip {
-            let sound = tip.kind.decides() && self.is_ours(&tip.target) && tip.target.height > below;
-            if !sound {
-                return Err(ViewFault::Certificate);
-            }
-            below = tip.target.height;
-        }
+        let mut below = self.check_decided(change)?;
         for report in &change.reports {
             if report.height <= below {
                 return Err(ViewFault::Report);
@@ -106,6 +101,22 @@ impl ViewRules {
             self.check_report(report, change.view)?;
         }
         Ok(())
+    }
+
+    /// The decided blocks must reach so far down that f + 1 honest verifiers have decided everything below.
+    fn check_decided(&self, change: &ViewChange) -> Result<Height, ViewFault> {
+        let (Some(first), Some(last)) = (change.decided.first(), change.decided.last()) else {
+            return Ok(self.base.0);
+        };
+        let (first, last) = (first.target.height, last.target.height);
+        let gapless =
+            change.decided.windows(2).all(|pair| pair[0].target.height.next() == pair[1].target.height);
+        let sound = change
+            .decided
+            .iter()
+            .all(|cert| cert.kind.decides() && self.is_ours(&cert.target) && cert.target.view < change.view);
+        let deep = change.decided.len() >= self.reach || first == self.base.0.next();
+        if gapless && sound && deep && first > self.base.0 { Ok(last) } else { Err(ViewFault::Certificate) }
     }
 
     fn check_report(&self, report: &HeightReport, view: View) -> Result<(), ViewFault> {
@@ -131,14 +142,14 @@ impl ViewRules {
     pub fn check_certificates(&self, crypto: &dyn VoteCrypto, change: &ViewChange) -> Result<(), ViewFault> {
         let prepared = change.reports.iter().filter_map(|report| report.prepared.as_ref());
         let quorum = self.quorum.decide();
-        let sound = change.tip.iter().chain(prepared).all(|cert| crypto.verify_certificate(quorum, cert));
+        let sound = change.decided.iter().chain(prepared).all(|cert| crypto.verify_certificate(quorum, cert));
         if sound { Ok(()) } else { Err(ViewFault::Certificate) }
     }
 
     /// The highest block that these changes prove decided.
     #[must_use]
     pub fn ground(&self, changes: &[SignedViewChange]) -> (Height, BlockHash) {
-        let tips = changes.iter().filter_map(|signed| signed.change.tip.as_ref());
+        let tips = changes.iter().filter_map(|signed| signed.change.decided.last());
         let tips = tips.map(|tip| (tip.target.height, tip.target.block));
         tips.max_by_key(|&(height, _)| height).unwrap_or(self.base)
     }

@@ -329,9 +329,9 @@ impl ShardCore {
         height > self.tip.parent.height && height.0 - self.tip.parent.height.0 <= self.window()
     }
 
-    /// An SV may lag W behind an SG that runs W ahead; a batch of fetched blocks must fit as well.
+    /// What may be voted for must fit, and a batch of fetched blocks.
     pub(super) fn window(&self) -> u64 {
-        (2 * u64::from(self.config.pipeline_depth) + 1).max(SERVE_BLOCKS_MAX as u64)
+        self.config.reach().max(SERVE_BLOCKS_MAX) as u64
     }
 
     pub(super) fn target(&self, height: Height, block: BlockHash) -> VoteTarget {

@@ -159,10 +159,9 @@ impl ShardCore {
         first_entry: u32,
         effects: &mut Vec<Effect>,
     ) {
-        let open = self.rounds.values().filter_map(|round| round.block.as_ref());
-        let recent = self.recent.values().map(|recent| &recent.block);
-        let found = open.chain(recent).find(|block| block.header.hash() == hash).cloned();
-        let found = found.or_else(|| self.record.block(&hash).map(|(_, block)| block));
+        let mut recent = self.recent.values().map(|recent| &recent.block);
+        let recent = recent.find(|block| block.header.hash() == hash).cloned();
+        let found = recent.or_else(|| self.find_block(&hash));
         if let Some(block) = found.filter(|_| self.allow(from, effects)) {
             let fragments = fragments(&block, first_entry);
             effects.extend(

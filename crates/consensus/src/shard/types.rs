@@ -1,5 +1,6 @@
 //! What goes into the shard core and what comes out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
@@ -105,6 +106,13 @@ impl ShardConfig {
         Slot(unix_ms.saturating_sub(self.genesis_time_ms) / self.slot_ms)
     }
 
+    /// How many heights above its own tip a verifier may vote for: it may lag W behind an SG that runs W
+    /// ahead.
+    #[must_use]
+    pub fn reach(&self) -> usize {
+        2 * usize::from(self.pipeline_depth) + 1
+    }
+
     /// Checks the numbers against each other.
     ///
     /// # Errors
@@ -139,27 +147,28 @@ impl ShardConfig {
 pub struct Anchor {
     /// What a header on top of it must link to.
     pub parent: Parent,
-    /// What decided it; none for genesis, which counts as decided fast.
-    pub certificate: Option<Certificate>,
+    /// What decided it and the blocks below, ascending without a gap: [`ShardConfig::reach`] of them, or as
+    /// many as the epoch has. None for genesis, which counts as decided fast.
+    pub decided: VecDeque<Certificate>,
 }
 
 impl Anchor {
-    /// The anchor that a decided header is.
+    /// The anchor that a decided header is, with the certificates up to its own.
     #[must_use]
-    pub fn new(header: &SealedHeader, certificate: Option<Certificate>) -> Self {
-        Self { parent: Parent::new(header), certificate }
+    pub fn new(header: &SealedHeader, decided: impl IntoIterator<Item = Certificate>) -> Self {
+        Self { parent: Parent::new(header), decided: decided.into_iter().collect() }
     }
 
     /// Whether it was decided by a FastCert. When it was not, its child starts with full checks (R3).
     #[must_use]
     pub fn fast(&self) -> bool {
-        self.certificate.as_ref().is_none_or(|certificate| certificate.kind == CertificateKind::Fast)
+        self.decided.back().is_none_or(|certificate| certificate.kind == CertificateKind::Fast)
     }
 
     /// The view that decided it: nobody votes in a lower one.
     #[must_use]
     pub fn view(&self) -> View {
-        self.certificate.as_ref().map_or(View::ZERO, |certificate| certificate.target.view)
+        self.decided.back().map_or(View::ZERO, |certificate| certificate.target.view)
     }
 }
 

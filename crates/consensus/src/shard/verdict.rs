@@ -10,7 +10,7 @@ use anfs_primitives::{
 };
 
 use super::core::{RECENT_MAX, Recent, Round, ShardCore};
-use super::types::{Anchor, Depth, Effect, Offence, Unneeded};
+use super::types::{Depth, Effect, Offence, Parent, Unneeded};
 use crate::bft::{Admission, LogRecord};
 use crate::error::ConsensusError;
 use crate::evidence::Evidence;
@@ -48,7 +48,8 @@ impl ShardCore {
             return Ok(());
         }
         let mut height = self.tip.parent.height.next();
-        while let Some(round) = self.rounds.get(&height).filter(|round| round.linked) {
+        let last = self.tip.parent.height.0.saturating_add(self.config.reach() as u64);
+        while let Some(round) = self.rounds.get(&height).filter(|round| round.linked && height.0 <= last) {
             let Some(block) = round.block.as_ref().map(|block| block.header.hash()) else { break };
             let target = self.target(height, block);
             let fault = round.fault;
@@ -99,18 +100,20 @@ impl ShardCore {
     /// the PrepareCert that a commit answers.
     fn log_grounds(&mut self, kind: VoteKind, target: &VoteTarget, effects: &mut Vec<Effect>) {
         let Some(round) = self.rounds.get(&target.height) else { return };
-        let entry = match (kind, &round.proposal, &round.block, &round.prepare) {
-            (VoteKind::ValidSliced, Some(proposal), Some(block), _) => {
-                if self.record.holds(target.height, block.header.view, &target.block) {
-                    return;
-                }
-                LogRecord::Proposal { block: block.clone(), signature: proposal.signature }
-            }
-            (VoteKind::Commit, _, _, Some(prepare)) => LogRecord::Prepared(prepare.clone()),
-            _ => return,
-        };
-        self.record.add(entry.clone());
-        effects.push(Effect::Persist(entry));
+        let mut grounds = Vec::new();
+        if let (VoteKind::ValidSliced | VoteKind::Commit, Some(proposal), Some(block)) =
+            (kind, &round.proposal, &round.block)
+            && !self.record.holds(target.height, block.header.view, &target.block)
+        {
+            grounds.push(LogRecord::Proposal { block: block.clone(), signature: proposal.signature });
+        }
+        if let (VoteKind::Commit, Some(prepare)) = (kind, &round.prepare) {
+            grounds.push(LogRecord::Prepared(prepare.clone()));
+        }
+        for entry in grounds {
+            self.record.add(entry.clone());
+            effects.push(Effect::Persist(entry));
+        }
     }
 
     pub(super) fn on_vote(
@@ -315,7 +318,10 @@ impl ShardCore {
         let whole = |block: &&Arc<Block>| block.header.hash() == hash;
         let own = round.block.as_ref().filter(whole);
         let synced = own.is_none();
-        let Some(block) = own.or(round.fetched.as_ref().filter(whole)).cloned() else { return Ok(false) };
+        let found = own.or(round.fetched.as_ref().filter(whole)).cloned();
+        // One that a view has passed over may be decided all the same.
+        let found = found.or_else(|| self.record.block(&hash).map(|(_, block)| block));
+        let Some(block) = found else { return Ok(false) };
         if block.header.parent != self.tip.parent.hash {
             let (ours, theirs) = (self.tip.parent.hash, block.header.parent);
             return Err(ConsensusError::Fork { height: self.tip.parent.height, ours, theirs });
@@ -340,7 +346,11 @@ impl ShardCore {
         effects: &mut Vec<Effect>,
     ) {
         let hash = block.header.hash();
-        self.tip = Anchor::new(&block.header, Some(certificate.clone()));
+        self.tip.parent = Parent::new(&block.header);
+        self.tip.decided.push_back(certificate.clone());
+        while self.tip.decided.len() > self.config.reach() {
+            self.tip.decided.pop_front();
+        }
         self.view.progress(height);
         self.seen = self.seen.max(height);
         let candidate = self.rounds.remove(&height).and_then(|round| round.block);

@@ -2,12 +2,13 @@
 //!
 //! spec: PROTOCOL §4 R5, R6
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anfs_primitives::view::REPORTS_MAX;
 use anfs_primitives::{
     Block, BlockHash, BlsSignature, BoundedVec, Certificate, ConsensusMessage, Height, HeightReport, NewView,
-    Proposal, SeatIndex, SignedViewChange, View, ViewChange, ViewTimeout, VoteKind,
+    Proposal, SeatIndex, SignedViewChange, SignerSet, View, ViewChange, ViewTimeout, VoteKind,
 };
 
 use super::core::{Round, ShardCore};
@@ -18,6 +19,10 @@ use crate::evidence::Evidence;
 
 /// Doublings of Δ_view.
 const BACKOFF_MAX: u32 = 10;
+/// Convictions remembered; each took a quorum and a view.
+const CONVICTIONS_MAX: usize = 64;
+/// How often a missing proposal is asked for before those who reported it are left out.
+const ASKS_MAX: u32 = 3;
 /// Where a seat stands between two leaders.
 #[derive(Debug, Default)]
 pub(super) struct ViewState {
@@ -43,10 +48,14 @@ pub(super) struct ViewState {
     /// Verifiers whose contradicting promises have been reported.
     accused: Vec<bool>,
     /// Convictions of open heights.
-    convictions: BTreeMap<Height, Certificate>,
+    convictions: BTreeMap<(Height, BlockHash), Certificate>,
     /// Proposals fetched for the opening of the own view.
     found: BTreeMap<BlockHash, Proposal>,
     missing: Option<Missing>,
+    /// How often it was asked for.
+    asks: u32,
+    /// Verifiers that reported a block and did not serve its proposal.
+    unserved: SignerSet,
     /// When to ask again for what is missing: a proposal, or the opening of the view.
     pub(super) retry_ms: Option<u64>,
     /// Views entered since start.
@@ -72,7 +81,7 @@ impl ViewState {
         self.failures = 0;
         let next = height.next();
         self.carried = self.carried.split_off(&next);
-        self.convictions = self.convictions.split_off(&next);
+        self.convictions = self.convictions.split_off(&(next, BlockHash::ZERO));
     }
 
     /// Whether this block may stand at this height in the present view: the one carried there, or any of the
@@ -101,6 +110,7 @@ impl ShardCore {
             epoch: self.config.epoch,
             domain: self.config.domain,
             base: self.config.base,
+            reach: self.config.reach(),
         }
     }
 
@@ -236,6 +246,8 @@ impl ShardCore {
         state.wished = false;
         state.found.clear();
         state.missing = None;
+        state.asks = 0;
+        state.unserved = SignerSet::EMPTY;
         state.retry_ms = Some(self.now_ms.saturating_add(self.config.fast_timeout_ms));
         state.changed += 1;
         self.building = None;
@@ -266,19 +278,24 @@ impl ShardCore {
         let tip = self.tip.parent.height;
         let last = Height(tip.0.saturating_add(REPORTS_MAX as u64));
         let report = |height: Height| {
-            let round = self.rounds.get(&height).and_then(|round| round.prepare.clone());
-            let logged = self.record.prepared(height).cloned();
-            let prepared = round.into_iter().chain(logged).max_by_key(|cert| cert.target.view);
+            let round = self.rounds.get(&height).and_then(|round| round.prepare.as_ref());
+            // What is reported must be served: a certificate of a block that is not held stays with others.
+            let held =
+                round.filter(|cert| cert.target.view < view && self.find_block(&cert.target.block).is_some());
+            let logged = self.record.prepared(height);
+            let prepared = held.into_iter().chain(logged).max_by_key(|cert| cert.target.view).cloned();
             let approved = self.record.approved(height);
             (prepared.is_some() || approved.is_some()).then_some(HeightReport { height, prepared, approved })
         };
         let reports: Vec<_> = (tip.next().0..=last.0).map(Height).filter_map(report).collect();
+        let decided = self.tip.decided.iter().filter(|cert| cert.target.epoch == self.config.epoch);
+        let decided: Vec<Certificate> = decided.cloned().collect();
         ViewChange {
             network: self.config.network,
             epoch: self.config.epoch,
             domain: self.config.domain,
             view,
-            tip: self.tip.certificate.clone().filter(|tip| tip.target.epoch == self.config.epoch),
+            decided: BoundedVec::try_from(decided).expect("no more than a verifier's reach"),
             reports: BoundedVec::try_from(reports).expect("one report a height, REPORTS_MAX heights"),
         }
     }
@@ -349,9 +366,9 @@ impl ShardCore {
             effects.push(Effect::Broadcast(ConsensusMessage::NewView(Box::new(own.clone()))));
             return self.open(own, effects);
         }
-        let Some(changes) = self.quorum_of_changes(effects) else { return Ok(()) };
+        let Some(changes) = self.quorum_of_changes(effects)? else { return Ok(()) };
         let rules = self.rules();
-        let convictions: Vec<Certificate> = self.view.convictions.values().cloned().collect();
+        let convictions = self.convictions_of(&changes);
         let find = |block: &BlockHash| self.find_proposal(block);
         let carried = match rules.collect(&changes, &convictions, find) {
             Ok(carried) => carried,
@@ -375,12 +392,24 @@ impl ShardCore {
         self.open(opening, effects)
     }
 
-    /// The own promise and the first others that make a quorum, by ascending seat; a bad one is thrown out.
-    fn quorum_of_changes(&mut self, effects: &mut Vec<Effect>) -> Option<Vec<SignedViewChange>> {
+    /// The convictions of blocks that these changes speak of.
+    fn convictions_of(&self, changes: &[SignedViewChange]) -> Vec<Certificate> {
+        let reports = changes.iter().flat_map(|signed| &signed.change.reports);
+        let named: BTreeSet<_> =
+            reports.filter_map(|report| Some((report.height, report.approved?.1))).collect();
+        named.iter().filter_map(|key| self.view.convictions.get(key)).cloned().collect()
+    }
+
+    /// The own promise and others that make a quorum, by ascending seat; a bad one is thrown out, and one
+    /// whose sender does not serve what it reports comes last.
+    fn quorum_of_changes(
+        &mut self,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Vec<SignedViewChange>>, ConsensusError> {
         let (rules, own, view) = (self.rules(), self.verifier(), self.view.current);
         let of_view = |signed: &&SignedViewChange| signed.change.view == view;
         if self.view.changes.iter().flatten().filter(of_view).count() < self.quorum.decide() {
-            return None;
+            return Ok(None);
         }
         for (verifier, held) in self.view.changes.iter_mut().enumerate() {
             let Some(signed) = held.as_ref().filter(of_view).filter(|_| Some(verifier) != own) else {
@@ -391,13 +420,32 @@ impl ShardCore {
                 *held = None;
             }
         }
-        let all: Vec<_> = self.view.changes.iter().flatten().filter(of_view).collect();
-        let others = all.iter().filter(|signed| Some(signed.signer) != self.seat);
-        let own = all.iter().filter(|signed| Some(signed.signer) == self.seat);
-        let mut chosen: Vec<SignedViewChange> =
-            own.chain(others).take(self.quorum.decide()).map(|&signed| signed.clone()).collect();
-        chosen.sort_by_key(|signed| signed.signer);
-        (chosen.len() == self.quorum.decide()).then_some(chosen)
+        let rank = |&(verifier, _): &(usize, &SignedViewChange)| {
+            (Some(verifier) != own, self.view.unserved.contains(verifier), verifier)
+        };
+        let all = self.view.changes.iter().enumerate();
+        let mut all: Vec<_> = all.filter_map(|(verifier, held)| Some((verifier, held.as_ref()?))).collect();
+        all.retain(|(_, signed)| of_view(signed));
+        all.sort_by_key(rank);
+        all.truncate(self.quorum.decide());
+        all.sort_by_key(|&(verifier, _)| verifier);
+        let chosen: Vec<SignedViewChange> = all.into_iter().map(|(_, signed)| signed.clone()).collect();
+        self.adopt_decided(&chosen, effects)?;
+        Ok((chosen.len() == self.quorum.decide()).then_some(chosen))
+    }
+
+    /// Takes the deciding certificates of verified changes: someone may hold one that nobody else has.
+    fn adopt_decided(
+        &mut self,
+        changes: &[SignedViewChange],
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ConsensusError> {
+        for certificate in changes.iter().flat_map(|signed| &signed.change.decided) {
+            if self.in_window(certificate.target.height) {
+                self.adopt(certificate.clone(), effects)?;
+            }
+        }
+        Ok(())
     }
 
     fn find_proposal(&self, block: &BlockHash) -> Option<Proposal> {
@@ -407,9 +455,20 @@ impl ShardCore {
         here.or_else(|| self.record.block(block).map(|(proposal, _)| proposal))
     }
 
+    /// A block above the tip that this seat can serve.
+    pub(super) fn find_block(&self, hash: &BlockHash) -> Option<Arc<Block>> {
+        let mut open = self.rounds.values().filter_map(|round| round.block.as_ref());
+        let here = open.find(|block| block.header.hash() == *hash).cloned();
+        here.or_else(|| self.record.block(hash).map(|(_, block)| block))
+    }
+
     /// Asks those who reported a block for its proposal.
     fn ask_proposal(&mut self, missing: Missing, changes: &[SignedViewChange], effects: &mut Vec<Effect>) {
+        if self.view.missing != Some(missing) {
+            self.view.asks = 0;
+        }
         self.view.missing = Some(missing);
+        self.view.asks += 1;
         self.view.retry_ms = Some(self.now_ms.saturating_add(self.request_delay()));
         for signed in changes.iter().filter(|signed| Some(signed.signer) != self.seat) {
             let knows = signed.change.reports.iter().any(|report| {
@@ -418,6 +477,10 @@ impl ShardCore {
                 report.height == missing.height && [prepared, approved].contains(&Some(missing.block))
             });
             if knows {
+                // An honest one serves what it reports; others must not hold the view up.
+                if let Some(verifier) = signed.signer.verifier_index().filter(|_| self.view.asks > ASKS_MAX) {
+                    self.view.unserved.insert(verifier);
+                }
                 let message = ConsensusMessage::ProposalRequest { block: missing.block };
                 effects.push(Effect::Send { to: signed.signer, message });
             }
@@ -462,6 +525,7 @@ impl ShardCore {
         self.follow(opening.view);
         let (ground, _) = self.rules().ground(&opening.changes);
         self.seen = self.seen.max(ground);
+        self.adopt_decided(&opening.changes, effects)?;
         self.open(opening, effects)?;
         if ground > self.tip.parent.height {
             self.ask_blocks(from, effects);
@@ -538,10 +602,16 @@ impl ShardCore {
                 self.rounds.insert(height, round);
                 continue;
             }
+            let decided = round.decision.as_ref().map(|certificate| certificate.target.block);
+            let mut fetched = round.fetched;
             if let Some(block) = round.block.take() {
-                effects.push(Effect::Drop(Unneeded::Block(block.header.hash())));
+                if decided == hash {
+                    fetched = Some(block);
+                } else {
+                    effects.push(Effect::Drop(Unneeded::Block(block.header.hash())));
+                }
             }
-            let (decision, fetched, prepare) = (round.decision, round.fetched, round.prepare);
+            let (decision, prepare) = (round.decision, round.prepare);
             if decision.is_some() || fetched.is_some() || prepare.is_some() {
                 self.rounds.insert(height, Round { decision, fetched, prepare, ..Round::default() });
             }
@@ -568,11 +638,15 @@ impl ShardCore {
         effects: &mut Vec<Effect>,
     ) -> Result<(), ConsensusError> {
         let target = conviction.target;
-        let known = self.view.convictions.get(&target.height);
-        if known.is_some_and(|known| known.target.block == target.block) {
+        if self.is_convicted(target.height, &target.block) {
             return Ok(());
         }
-        self.view.convictions.insert(target.height, conviction.clone());
+        self.view.convictions.insert((target.height, target.block), conviction.clone());
+        if self.view.convictions.len() > CONVICTIONS_MAX {
+            let oldest = self.view.convictions.iter().min_by_key(|(_, held)| held.target.view);
+            let oldest = oldest.map(|(&key, _)| key);
+            oldest.map(|key| self.view.convictions.remove(&key));
+        }
         self.view.convicted += 1;
         // The leader is the culprit: nobody waits for it to pass the news on.
         effects.push(Effect::Broadcast(ConsensusMessage::Certificate(conviction.clone())));
@@ -590,7 +664,7 @@ impl ShardCore {
     }
 
     pub(super) fn is_convicted(&self, height: Height, block: &BlockHash) -> bool {
-        self.view.convictions.get(&height).is_some_and(|conviction| conviction.target.block == *block)
+        self.view.convictions.contains_key(&(height, *block))
     }
 
     /// Shows the present view to a seat that is in a lower one.

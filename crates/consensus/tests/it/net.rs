@@ -205,10 +205,10 @@ impl Net {
 
     fn boot(&self, seat: u16) -> ShardCore {
         let crypto = FakeCrypto { own: SeatIndex(seat), verifiers: usize::from(self.config.verifiers) };
-        let anchor = match self.chains[usize::from(seat)].last() {
-            Some(tip) => Anchor::new(&tip.block.header, Some(tip.certificate.clone())),
-            None => Anchor::new(&self.genesis, None),
-        };
+        let chain = &self.chains[usize::from(seat)];
+        let tip = chain.last().map_or(&self.genesis, |tip| &tip.block.header);
+        let shown = chain.len().saturating_sub(self.config.reach());
+        let anchor = Anchor::new(tip, chain[shown..].iter().map(|block| block.certificate.clone()));
         let log = self.logs[usize::from(seat)].clone();
         let log = log.iter().map(|record| LogRecord::from_bytes(&record.to_bytes()).unwrap()).collect();
         let mut core =

@@ -117,8 +117,8 @@ fn messages() {
         ("block request", "643029ed8cb96efdcf685c875e0776dd60311579d8c50823dc47e9c9a3087185"),
         ("block", "8afeefc49e228a4f62128cc25b3be73852b24fcab3eb85c30db102e28cedf9bb"),
         ("view timeout", "8ef3afdf9edb01c49b0fc674b96f0ec15e4ebeff8fa3c95cd4334920ca4068a7"),
-        ("view change", "fe9e3b36133427868dd40766e2c982c85a1d9a9ab89bd93cb5b61fd2efda0d44"),
-        ("new view", "183973dad95bbbd7825392efb5901b8accb60030b34dcfdc8956fbdff3c0f0d6"),
+        ("view change", "024ff3a4dcfb30cad78a88ccabf26404a898558a64e899c9c2b02f066d8c729f"),
+        ("new view", "f0f24da2142c302225839fbec8235877607508c0097dd72355db47e641a88c75"),
         ("proposal request", "00650b376eb5fb5f947d83196fad2d7894b18b63b8d12be29dd08daa48c6aa96"),
         ("new view request", "82927452a743374d6d3d0a2d8b9f6a89f0704243d882633db61a45dc1596df58"),
     ];

@@ -163,7 +163,7 @@ pub(crate) fn view_change() -> SignedViewChange {
             epoch: Epoch(2),
             domain: DomainId(1),
             view: View(3),
-            tip: Some(certificate(CertificateKind::Commit)),
+            decided: vec![certificate(CertificateKind::Commit)].try_into().unwrap(),
             reports: vec![report].try_into().unwrap(),
         },
         signer: SeatIndex(2),
@@ -413,20 +413,21 @@ fn any_report() -> impl Strategy<Value = HeightReport> {
 
 pub(crate) fn any_view_change() -> impl Strategy<Value = SignedViewChange> {
     let reports = prop::collection::vec(any_report(), 0..4);
-    (any::<u64>(), prop::option::of(any_certificate()), reports, any::<u16>()).prop_map(
-        |(view, tip, reports, signer)| SignedViewChange {
+    let decided = prop::collection::vec(any_certificate(), 0..3);
+    (any::<u64>(), decided, reports, any::<u16>()).prop_map(|(view, decided, reports, signer)| {
+        SignedViewChange {
             change: ViewChange {
                 network: NetworkId(7),
                 epoch: Epoch(3),
                 domain: DomainId(1),
                 view: View(view),
-                tip,
+                decided: decided.try_into().unwrap(),
                 reports: reports.try_into().unwrap(),
             },
             signer: SeatIndex(signer),
             signature: BlsSignature::repeat_byte(3),
-        },
-    )
+        }
+    })
 }
 
 pub(crate) fn any_new_view() -> impl Strategy<Value = NewView> {

@@ -24,7 +24,7 @@ fn promise(view: u64) -> LogRecord {
         epoch: Epoch::ZERO,
         domain: DomainId(1),
         view: View(view),
-        tip: None,
+        decided: anfs_primitives::BoundedVec::new(),
         reports: anfs_primitives::BoundedVec::new(),
     };
     LogRecord::ViewChange(Box::new(SignedViewChange {
