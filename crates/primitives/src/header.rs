@@ -3,6 +3,7 @@
 //! spec: PROTOCOL §3
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bloom, U256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -130,14 +131,14 @@ impl ShardHeader {
     /// Computes the hash once and keeps it beside the header.
     #[must_use]
     pub fn seal(self) -> SealedHeader {
-        SealedHeader { hash: self.hash(), header: self }
+        SealedHeader { hash: self.hash(), header: Arc::new(self) }
     }
 }
 
-/// A header together with its hash.
+/// A header together with its hash. It is shared, not copied: messages about it are small and cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedHeader {
-    header: ShardHeader,
+    header: Arc<ShardHeader>,
     hash: BlockHash,
 }
 
@@ -157,7 +158,7 @@ impl SealedHeader {
     /// Takes the header out.
     #[must_use]
     pub fn into_header(self) -> ShardHeader {
-        self.header
+        Arc::unwrap_or_clone(self.header)
     }
 }
 
@@ -171,7 +172,7 @@ impl Deref for SealedHeader {
 
 impl BorshSerialize for SealedHeader {
     fn serialize<W: std::io::Write>(&self, writer: &mut W) -> std::io::Result<()> {
-        BorshSerialize::serialize(&self.header, writer)
+        BorshSerialize::serialize(self.header(), writer)
     }
 }
 

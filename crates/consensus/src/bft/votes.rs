@@ -136,6 +136,10 @@ impl VoteBook {
         let needed = self.quorum.needed(kind);
         let Some(tally) = self.tallies.get_mut(&(target.height, target.view)) else { return Ok(None) };
         let slot = kind.vote() as usize;
+        let kept = tally.seats.iter().filter(|kinds| kinds[slot].is_some()).count();
+        if kept < needed {
+            return Ok(None);
+        }
         let mut fresh = Vec::new();
         let mut good = Vec::new();
         for (seat, kinds) in tally.seats.iter().enumerate() {

@@ -97,6 +97,12 @@ pub(super) struct Peer {
     pub(super) struck: Option<Height>,
 }
 
+/// Whether an input only adds to what is kept, unless its handler says otherwise by setting `dirty`.
+fn is_quiet(input: &Input) -> bool {
+    use ConsensusMessage::{Certificate, Fragment, Vote};
+    matches!(input, Input::Message { message: Vote(_) | Certificate(_) | Fragment(_), .. })
+}
+
 /// The consensus state of one seat (or observer) of one shard. See the module's text for the protocol.
 #[derive(Debug)]
 pub struct ShardCore {
@@ -117,6 +123,8 @@ pub struct ShardCore {
     pub(super) alarmists: SignerSet,
     pub(super) peers: Vec<Peer>,
     pub(super) started: bool,
+    /// The present input has changed what the passes over the open heights look at.
+    pub(super) dirty: bool,
     pub(super) started_ms: u64,
     /// Why this seat signs nothing, if so.
     pub(super) hold: Option<Hold>,
@@ -182,6 +190,7 @@ impl ShardCore {
             alarmists: SignerSet::EMPTY,
             peers,
             started: false,
+            dirty: false,
             started_ms: 0,
             hold: None,
             now_ms: 0,
@@ -252,6 +261,28 @@ impl ShardCore {
         effects: &mut Vec<Effect>,
     ) -> Result<(), ConsensusError> {
         self.now_ms = self.now_ms.max(now_ms);
+        // Most messages are one vote of many or one fragment of many: they are kept, and that is all.
+        let (quiet, done) = (is_quiet(&input), effects.len());
+        self.dirty = !quiet;
+        self.take(input, effects)?;
+        if !self.started {
+            return Ok(());
+        }
+        let due = self.wake_ms.is_none_or(|at| at <= self.now_ms) || self.lags();
+        if self.dirty || due || (quiet && effects.len() > done) {
+            self.mind_watch();
+            self.on_time(effects)?;
+            while self.settle(effects)? {}
+            self.flush_entries(effects);
+            self.start_slot(effects);
+            self.schedule(effects);
+        } else {
+            self.flush_entries(effects);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<(), ConsensusError> {
         match input {
             Input::Start => {
                 self.started = true;
@@ -267,15 +298,6 @@ impl ShardCore {
             Input::Built(block) => self.on_built(*block, effects)?,
             Input::Checked { block, depth, result } => self.on_checked(block, depth, result),
         }
-        if !self.started {
-            return Ok(());
-        }
-        self.mind_watch();
-        self.on_time(effects)?;
-        while self.settle(effects)? {}
-        self.flush_entries(effects);
-        self.start_slot(effects);
-        self.schedule(effects);
         Ok(())
     }
 

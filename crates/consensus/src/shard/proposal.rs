@@ -260,6 +260,8 @@ impl ShardCore {
         if !wanted {
             return;
         }
+        // A header is waiting for these entries.
+        self.dirty |= round.is_some_and(|round| round.proposal.is_some());
         let asked = self.rounds.get(&height).is_some_and(|round| round.body_tries > 0);
         let from_proposer = from == fragment.proposer;
         if !from_proposer && !asked {

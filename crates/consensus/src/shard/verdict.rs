@@ -205,6 +205,7 @@ impl ShardCore {
         let named = |round: &&mut Round| round.header().is_some_and(|header| header.hash() == *block);
         if let Some(round) = self.rounds.get_mut(&height).filter(named) {
             round.alarmed = true;
+            self.dirty = true;
         }
     }
 
@@ -291,6 +292,7 @@ impl ShardCore {
         certificate: Certificate,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ConsensusError> {
+        self.dirty = true;
         self.mind_doppelganger(&certificate);
         let round = self.rounds.entry(certificate.target.height).or_default();
         match certificate.kind {

@@ -227,3 +227,9 @@ fn a_log_with_five_topics_is_refused() {
         alloy_primitives::LogData::new_unchecked(vec![Default::default(); 5], Default::default());
     assert!(decode::<Receipt>(&encode(&receipt), LIMIT).is_err());
 }
+
+/// Messages wait in queues and are moved often.
+#[test]
+fn messages_stay_small_in_memory() {
+    assert!(std::mem::size_of::<ConsensusMessage>() <= 256, "{}", std::mem::size_of::<ConsensusMessage>());
+}
