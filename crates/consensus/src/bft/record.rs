@@ -24,8 +24,9 @@ const SPARE_BODIES: usize = 8;
 pub struct SigningRecord {
     floor: Height,
     votes: BTreeMap<(Height, View), Vec<SignedVote>>,
-    /// Own proposals, and blocks of others that were approved.
-    proposals: BTreeMap<(Height, View), LogRecord>,
+    /// Own proposals, and blocks of others that were approved. Of two rivals for one (height, view) both may
+    /// come to be carried.
+    proposals: BTreeMap<(Height, View, BlockHash), LogRecord>,
     /// By height, of the highest view.
     prepared: BTreeMap<Height, Certificate>,
     view_change: Option<SignedViewChange>,
@@ -56,7 +57,8 @@ impl SigningRecord {
                 }
             }
             LogRecord::Proposal { ref block, .. } => {
-                self.proposals.entry((block.header.height, block.header.view)).or_insert(entry);
+                let header = &block.header;
+                self.proposals.entry((header.height, header.view, header.hash())).or_insert(entry);
             }
             LogRecord::Prepared(certificate) => {
                 let held = self.prepared.get(&certificate.target.height);
@@ -124,16 +126,14 @@ impl SigningRecord {
         let promised = self.promised();
         let mut kept = BTreeMap::new();
         let mut spare: BTreeMap<Height, usize> = BTreeMap::new();
-        for ((height, view), entry) in std::mem::take(&mut self.proposals).into_iter().rev() {
-            let LogRecord::Proposal { block, .. } = &entry else { continue };
-            let hash = block.header.hash();
+        for ((height, view, hash), entry) in std::mem::take(&mut self.proposals).into_iter().rev() {
             let prepared = self.prepared.get(&height).is_some_and(|cert| cert.target.block == hash);
             let approved = self.approved(height).is_some_and(|(_, block)| block == hash);
             let needed = view >= promised || prepared || approved;
             let spares = spare.entry(height).or_default();
             if needed || (*spares < SPARE_BODIES && self.found_valid(height, &hash)) {
                 *spares += usize::from(!needed);
-                kept.insert((height, view), entry);
+                kept.insert((height, view, hash), entry);
             }
         }
         self.proposals = kept;
@@ -166,10 +166,13 @@ impl SigningRecord {
     /// Whether the block's body is in the log.
     #[must_use]
     pub fn holds(&self, height: Height, view: View, block: &BlockHash) -> bool {
-        matches!(
-            self.proposals.get(&(height, view)),
-            Some(LogRecord::Proposal { block: held, .. }) if held.header.hash() == *block
-        )
+        self.proposals.contains_key(&(height, view, *block))
+    }
+
+    /// Hashes of the blocks of one (height, view) in the log.
+    fn rivals(&self, height: Height, view: View) -> impl Iterator<Item = BlockHash> {
+        let range = (height, view, BlockHash::ZERO)..=(height, view, BlockHash::repeat_byte(0xff));
+        self.proposals.range(range).map(|(&(_, _, hash), _)| hash)
     }
 
     /// Whether signing this vote keeps the seat honest, and is new.
@@ -186,7 +189,7 @@ impl SigningRecord {
     /// Whether signing a proposal of this block keeps the seat honest, and is new.
     #[must_use]
     pub fn may_propose(&self, height: Height, view: View) -> bool {
-        height > self.floor && view >= self.promised() && !self.proposals.contains_key(&(height, view))
+        height > self.floor && view >= self.promised() && self.rivals(height, view).next().is_none()
     }
 
     /// Everything signed for one (height, view).
@@ -223,7 +226,7 @@ impl SigningRecord {
         self.floor = self.floor.max(height);
         let first = (self.floor.next(), View::ZERO);
         self.votes = self.votes.split_off(&first);
-        self.proposals = self.proposals.split_off(&first);
+        self.proposals = self.proposals.split_off(&(first.0, first.1, BlockHash::ZERO));
         self.prepared = self.prepared.split_off(&first.0);
     }
 }

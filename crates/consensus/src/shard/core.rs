@@ -52,7 +52,7 @@ pub(super) struct Round {
     /// When to ask for missing entries.
     pub(super) body_retry_ms: Option<u64>,
     /// How often that was done.
-    pub(super) body_tries: u16,
+    pub(super) body_tries: u32,
     /// The proposer's equivocation was reported.
     pub(super) accused: bool,
 }
@@ -89,6 +89,10 @@ pub(super) struct Peer {
     pub(super) requests: u32,
     /// Start of that window.
     pub(super) window_ms: u64,
+    /// Bytes of bodies sent to it within that window.
+    pub(super) served: usize,
+    /// The last request for blocks that was answered, and when.
+    pub(super) blocks_asked: Option<(Height, u64)>,
     /// When it was last helped to catch up.
     pub(super) helped_ms: Option<u64>,
     /// When it was last shown the present view.

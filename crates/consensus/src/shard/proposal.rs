@@ -317,7 +317,7 @@ impl ShardCore {
     pub(super) fn request_bodies(&mut self, effects: &mut Vec<Effect>) {
         let (now, delay, me) = (self.now_ms, self.request_delay(), self.seat);
         let current = self.view.current;
-        let seats = self.config.verifiers + 1;
+        let (seats, patience) = (u32::from(self.config.verifiers) + 1, self.config.fast_timeout_ms);
         for (height, round) in &mut self.rounds {
             let due = round.body_retry_ms.is_some_and(|at| at <= now) && round.block.is_none();
             let Some(header) = round.proposal.as_ref().map(|proposal| &proposal.header).filter(|_| due)
@@ -326,12 +326,15 @@ impl ShardCore {
             };
             let fresh = || Stream::new(header.parent, header.slot, header.view);
             // Who led an older view is likely gone.
-            round.body_tries = round.body_tries.max(u16::from(header.view < current));
-            let mut to = SeatIndex((header.proposer.0 + round.body_tries) % seats);
-            if Some(to) == me {
-                round.body_tries = round.body_tries.wrapping_add(1) % seats;
-                to = SeatIndex((header.proposer.0 + round.body_tries) % seats);
+            round.body_tries = round.body_tries.max(u32::from(header.view < current));
+            let turn = |tries: u32| {
+                let seat = (u32::from(header.proposer.0) + tries) % seats;
+                SeatIndex(u16::try_from(seat).expect("there are fewer seats than 65536"))
+            };
+            if Some(turn(round.body_tries)) == me {
+                round.body_tries += 1;
             }
+            let to = turn(round.body_tries);
             let stream = self.streams.entry(*height).or_insert_with(fresh);
             if stream.only.is_some_and(|only| only != to) {
                 replace_stream(*height, stream, fresh().listening_to(to), effects);
@@ -339,9 +342,11 @@ impl ShardCore {
             let block = header.hash();
             let first_entry = stream.next_entry();
             let message = ConsensusMessage::FragmentRequest { block, first_entry };
-            round.body_tries = (round.body_tries + 1) % seats.saturating_mul(2);
-            round.body_tries = round.body_tries.max(1);
-            round.body_retry_ms = Some(now.saturating_add(delay));
+            // Whoever is listened to must have the time to answer: longer each time round.
+            let rounds = (round.body_tries / seats).min(16);
+            let wait = delay.saturating_mul(1 << rounds).min(patience.max(delay));
+            round.body_tries = round.body_tries.saturating_add(1);
+            round.body_retry_ms = Some(now.saturating_add(wait));
             effects.push(Effect::Send { to, message });
         }
     }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use anfs_poh::entries_root;
+use anfs_primitives::block::BLOCK_BYTES_MAX;
 use anfs_primitives::entry::FRAGMENT_BYTES_TARGET;
 use anfs_primitives::{
     Block, BlockHash, BoundedVec, CertifiedBlock, ConsensusMessage, Entry, Fragment, Height, SeatIndex,
@@ -18,6 +19,8 @@ use crate::error::ConsensusError;
 
 /// Fragments sent for one request; the asker asks on from where they end.
 const SERVE_FRAGMENTS_MAX: usize = 64;
+/// Bytes of bodies sent to one seat within Δ_fast: two of the largest.
+const SERVE_BYTES_MAX: usize = 2 * BLOCK_BYTES_MAX;
 /// Requests of one seat within Δ_fast.
 const REQUESTS_MAX: u32 = 64;
 /// Doublings of the retry interval.
@@ -137,7 +140,7 @@ impl ShardCore {
         let (now, span) = (self.now_ms, self.config.fast_timeout_ms);
         let peer = &mut self.peers[usize::from(from.0)];
         if now.saturating_sub(peer.window_ms) >= span {
-            (peer.window_ms, peer.requests) = (now, 0);
+            (peer.window_ms, peer.requests, peer.served) = (now, 0, 0);
         }
         peer.requests = peer.requests.saturating_add(1);
         if peer.requests == REQUESTS_MAX + 1 {
@@ -147,7 +150,14 @@ impl ShardCore {
     }
 
     pub(super) fn on_block_request(&mut self, from: SeatIndex, height: Height, effects: &mut Vec<Effect>) {
-        if self.allow(from, effects) && height <= self.tip.parent.height {
+        if !self.allow(from, effects) || height > self.tip.parent.height {
+            return;
+        }
+        let (now, delay) = (self.now_ms, self.request_delay());
+        let asked = &mut self.peers[usize::from(from.0)].blocks_asked;
+        // A batch of blocks is a large answer to a small question: once for each question.
+        if asked.is_none_or(|(at, when)| at != height || now.saturating_sub(when) >= delay) {
+            *asked = Some((height, now));
             effects.push(Effect::ServeBlocks { to: from, from: height });
         }
     }
@@ -162,13 +172,15 @@ impl ShardCore {
         let mut recent = self.recent.values().map(|recent| &recent.block);
         let recent = recent.find(|block| block.header.hash() == hash).cloned();
         let found = recent.or_else(|| self.find_block(&hash));
-        if let Some(block) = found.filter(|_| self.allow(from, effects)) {
-            let fragments = fragments(&block, first_entry);
-            effects.extend(
-                fragments
-                    .into_iter()
-                    .map(|fragment| Effect::Send { to: from, message: ConsensusMessage::Fragment(fragment) }),
-            );
+        let Some(block) = found.filter(|_| self.allow(from, effects)) else { return };
+        let peer = &mut self.peers[usize::from(from.0)];
+        for fragment in fragments(&block, first_entry) {
+            let bytes: usize = fragment.entries.iter().map(entry_bytes).sum();
+            if peer.served.saturating_add(bytes) > SERVE_BYTES_MAX {
+                return;
+            }
+            peer.served += bytes;
+            effects.push(Effect::Send { to: from, message: ConsensusMessage::Fragment(fragment) });
         }
     }
 

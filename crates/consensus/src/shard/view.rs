@@ -2,6 +2,7 @@
 //!
 //! spec: PROTOCOL §4 R5, R6
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -345,6 +346,39 @@ impl ShardCore {
         effects.push(Effect::Evidence(Evidence::ViewChanges { first, second }));
     }
 
+    /// Promises met inside an opening are held against those that came directly.
+    fn compare_changes(&mut self, changes: &[SignedViewChange], effects: &mut Vec<Effect>) {
+        for signed in changes {
+            let Some(verifier) = signed.signer.verifier_index() else { continue };
+            let held = self.view.changes[verifier].as_ref();
+            match held.map(|held| held.change.view.cmp(&signed.change.view)) {
+                Some(Ordering::Greater) => {}
+                Some(Ordering::Equal) if held == Some(signed) => {}
+                Some(Ordering::Equal) => self.accuse_changer(verifier, signed.clone(), effects),
+                Some(Ordering::Less) | None => self.view.changes[verifier] = Some(signed.clone()),
+            }
+        }
+    }
+
+    /// R7: a carried proposal, whose signature was verified, may contradict the one that is held.
+    fn compare_proposal(&mut self, second: &Proposal, effects: &mut Vec<Effect>) {
+        let (height, view, hash) = (second.header.height, second.header.view, second.header.hash());
+        let rivals = |held: &Proposal| {
+            (held.header.height, held.header.view) == (height, view) && held.header.hash() != hash
+        };
+        let round = self.rounds.get(&height);
+        if round.is_some_and(|round| round.accused) {
+            return;
+        }
+        let open = round.and_then(|round| round.proposal.clone()).filter(rivals);
+        let logged = || self.record.blocks().map(|(proposal, _)| proposal).find(rivals);
+        let Some(first) = open.or_else(logged) else { return };
+        self.rounds.entry(height).or_default().accused = true;
+        self.evidence += 1;
+        let evidence = Evidence::Proposals { first: Box::new(first), second: Box::new(second.clone()) };
+        effects.push(Effect::Evidence(evidence));
+    }
+
     /// f + 1 verifiers have left for this view or higher ones, so an honest one has: goes along.
     fn join(&mut self, effects: &mut Vec<Effect>) -> Result<(), ConsensusError> {
         let mut views: Vec<View> =
@@ -498,6 +532,7 @@ impl ShardCore {
             return Ok(false);
         }
         self.view.missing = None;
+        self.compare_proposal(proposal, effects);
         self.view.found.insert(proposal.header.hash(), proposal.clone());
         self.try_open(effects)?;
         Ok(true)
@@ -523,6 +558,7 @@ impl ShardCore {
             return Self::refuse(leader, Offence::View(fault), effects);
         }
         self.follow(opening.view);
+        self.compare_changes(&opening.changes, effects);
         let (ground, _) = self.rules().ground(&opening.changes);
         self.seen = self.seen.max(ground);
         self.adopt_decided(&opening.changes, effects)?;
@@ -562,6 +598,9 @@ impl ShardCore {
     /// Starts to work in the present view: what must be proposed again takes its place, all else goes.
     pub(super) fn open(&mut self, opening: NewView, effects: &mut Vec<Effect>) -> Result<(), ConsensusError> {
         let tip = self.tip.parent.height;
+        for proposal in opening.carried.iter().filter(|proposal| proposal.header.height > tip) {
+            self.compare_proposal(proposal, effects);
+        }
         let (ground, mut parent) = self.rules().ground(&opening.changes);
         let state = &mut self.view;
         state.open = true;
