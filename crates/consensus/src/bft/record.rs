@@ -113,10 +113,13 @@ impl SigningRecord {
         approvals.next().map(|vote| (vote.target.view, vote.target.block))
     }
 
-    /// The highest view that it has voted in.
+    /// The highest view that it has voted in, or was about to commit in.
     #[must_use]
     pub fn highest_view(&self) -> View {
-        self.votes.keys().map(|&(_, view)| view).max().unwrap_or_default()
+        let voted = self.votes.keys().map(|&(_, view)| view);
+        // Logged before the commit that answers it: a crash may have come between the two.
+        let prepared = self.prepared.values().map(|certificate| certificate.target.view);
+        voted.chain(prepared).max().unwrap_or_default()
     }
 
     /// Bodies of views that are over are only needed if the block may be proposed again: it was approved

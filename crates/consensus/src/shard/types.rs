@@ -127,8 +127,8 @@ impl ShardConfig {
         if self.slot_ms == 0 || self.fast_timeout_ms == 0 {
             return fail("slot_ms and fast_timeout_ms must be at least 1".into());
         }
-        if self.view_timeout_ms <= self.fast_timeout_ms {
-            return fail("view_timeout_ms must be longer than fast_timeout_ms".into());
+        if self.view_timeout_ms <= self.fast_timeout_ms.max(self.slot_ms) {
+            return fail("view_timeout_ms must be longer than fast_timeout_ms and slot_ms".into());
         }
         let mut heirs = self.succession.clone();
         heirs.sort_unstable();

@@ -283,7 +283,7 @@ impl ShardCore {
             // What is reported must be served: a certificate of a block that is not held stays with others.
             let held =
                 round.filter(|cert| cert.target.view < view && self.find_block(&cert.target.block).is_some());
-            let logged = self.record.prepared(height);
+            let logged = self.record.prepared(height).filter(|cert| cert.target.view < view);
             let prepared = held.into_iter().chain(logged).max_by_key(|cert| cert.target.view).cloned();
             let approved = self.record.approved(height);
             (prepared.is_some() || approved.is_some()).then_some(HeightReport { height, prepared, approved })
