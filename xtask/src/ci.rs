@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use eyre::Result;
 
-use crate::cli::{CiArgs, FuzzArgs, TestArgs};
+use crate::cli::{CiArgs, FuzzArgs, SimArgs, TestArgs};
 use crate::process::execute;
 use crate::repo::Repo;
-use crate::{fuzz, test, tidy};
+use crate::{fuzz, mutants, sim, test, tidy};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(crate) fn run(repo: &Repo, args: &CiArgs) -> Result<()> {
     step(&mut steps, "fmt", || cargo(&["fmt", "--all", "--check"]));
     step(&mut steps, "clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     step(&mut steps, "tidy", || tidy::run(repo));
+    step(&mut steps, "mutants", || mutants::check(repo).map(|_| ()));
     step(&mut steps, "docs", || {
         let mut command = repo.cargo();
         command.env("RUSTDOCFLAGS", "-D warnings");
@@ -40,6 +41,10 @@ pub(crate) fn run(repo: &Repo, args: &CiArgs) -> Result<()> {
     step(&mut steps, "test", || {
         tests = test::run(repo, &TestArgs::default())?;
         Ok(())
+    });
+    step(&mut steps, "sim", || {
+        let args = SimArgs { seeds: sim::CI_SEEDS, from: 0, threads: 2, verifiers: None, twice: false };
+        sim::run(repo, &args)
     });
     fuzz_steps(repo, args, &mut steps);
     summary(&steps, tests)

@@ -27,6 +27,10 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Run fuzz targets.
     Fuzz(FuzzArgs),
+    /// Run many seeds of the simulator; fails when one of them breaks a rule.
+    Sim(SimArgs),
+    /// Break the consensus rules one by one in a copy of the sources; fails when nothing finds one.
+    Mutants(MutantsArgs),
     /// Run Ethereum's state tests from a folder of JSON files.
     EvmTests(EvmTestsArgs),
 }
@@ -72,6 +76,38 @@ pub(crate) struct FuzzArgs {
     /// Seconds for each.
     #[arg(long, default_value_t = 60)]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// How many.
+    #[arg(long, default_value_t = crate::sim::CI_SEEDS, value_name = "N")]
+    pub(crate) seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    pub(crate) from: u64,
+    /// Runs at the same time.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: u16,
+    /// Verifiers of every shard; each seed draws its own if this is not given.
+    #[arg(long, value_name = "N")]
+    pub(crate) verifiers: Option<u16>,
+    /// Run each seed twice, and fail if its two runs differ.
+    #[arg(long)]
+    pub(crate) twice: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MutantsArgs {
+    /// Only look whether each mutation still applies to the sources.
+    #[arg(long, conflicts_with_all = ["only", "jobs"])]
+    pub(crate) check: bool,
+    /// Only mutations with these names.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Compiler processes, and seeds that are run at the same time.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: u16,
 }
 
 #[derive(Debug, Args)]

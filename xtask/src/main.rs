@@ -1,4 +1,4 @@
-//! The repository's one entry: `cargo xtask setup|test|tidy|ci|bench|fuzz|evm-tests`.
+//! The repository's one entry: `cargo xtask setup|test|tidy|ci|bench|fuzz|sim|mutants|evm-tests`.
 
 mod bench;
 mod ci;
@@ -6,9 +6,11 @@ mod cli;
 mod clients;
 mod devnet;
 mod fuzz;
+mod mutants;
 mod process;
 mod repo;
 mod setup;
+mod sim;
 mod suites;
 mod test;
 mod tidy;
@@ -38,6 +40,8 @@ fn run(command: Command) -> eyre::Result<()> {
         Command::Ci(args) => ci::run(&repo, &args),
         Command::Bench(args) => bench::run(&repo, &args),
         Command::Fuzz(args) => fuzz::run(&repo, &args),
+        Command::Sim(args) => sim::run(&repo, &args),
+        Command::Mutants(args) => mutants::run(&repo, &args),
         Command::EvmTests(args) => bench::evm_tests(&repo, &args),
     }
 }

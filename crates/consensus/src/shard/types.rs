@@ -165,10 +165,11 @@ impl Anchor {
         self.decided.back().is_none_or(|certificate| certificate.kind == CertificateKind::Fast)
     }
 
-    /// The view that decided it: nobody votes in a lower one.
+    /// The highest view that decided any of them: nobody votes in a lower one. It need not be the last
+    /// one's: an old certificate may decide a height late.
     #[must_use]
     pub fn view(&self) -> View {
-        self.decided.back().map_or(View::ZERO, |certificate| certificate.target.view)
+        self.decided.iter().map(|certificate| certificate.target.view).max().unwrap_or_default()
     }
 }
 

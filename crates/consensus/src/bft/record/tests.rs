@@ -94,3 +94,17 @@ fn a_replayed_log_is_the_record_that_wrote_it() {
     assert_eq!(again.live(), record.live());
     assert_eq!(again.promised(), View(1));
 }
+
+/// A PrepareCert is logged before the commit that answers it: a crash may come between the two.
+#[test]
+fn a_logged_prepare_certificate_is_proof_of_its_view() {
+    let prepared = LogRecord::Prepared(Certificate {
+        kind: anfs_primitives::CertificateKind::Prepare,
+        target: target(4, 2, 7),
+        signers: anfs_primitives::SignerSet::EMPTY,
+        signature: BlsSignature::ZERO,
+    });
+    let record =
+        SigningRecord::replay(Height(3), vec![vote(VoteKind::ValidSliced, target(4, 0, 7)), prepared]);
+    assert_eq!(record.highest_view(), View(2));
+}

@@ -1,0 +1,120 @@
+//! The bounds are tight: what f liars cannot do, one more can.
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use anfs_consensus::{Anchor, Effect, Evidence, Input, ShardCore, VoteCrypto};
+use anfs_crypto::votes::target_of;
+use anfs_primitives::{Block, CertificateKind, ConsensusMessage, Height, SeatIndex, Slot, View, VoteKind};
+
+use super::{group, plan};
+use crate::blocks::{self, ENTRIES, Flaw, Recipe};
+use crate::byzantine::Behaviour;
+use crate::clock::GENESIS_MS;
+use crate::crypto::{Keys, SimCrypto};
+use crate::plan::Plan;
+use crate::report::Rule;
+use crate::rng::Rng;
+use crate::world::World;
+
+/// An observer's core in a shard of ten with one proposed block, and somebody who can sign for all.
+fn observer() -> (ShardCore, SimCrypto, Block) {
+    let plan = Plan::calm(1, 10, 1_000);
+    let genesis = blocks::genesis(&plan.config((Height::ZERO, B256::ZERO)));
+    let config = plan.config((Height::ZERO, genesis.hash()));
+    let keys = Keys::draw(&mut Rng::new(1), 11);
+    let all = SimCrypto::new(keys.clone(), (0..=10).map(SeatIndex));
+    let own = Arc::new(SimCrypto::new(keys, [SeatIndex(10)]));
+    let mut core =
+        ShardCore::new(config, Some(SeatIndex(10)), own, Anchor::new(&genesis, []), Vec::new()).unwrap();
+    let recipe = Recipe {
+        slot: Slot(1),
+        view: View::ZERO,
+        proposer: SeatIndex::GENERATOR,
+        salt: 1,
+        flaw: Some(Flaw::State),
+    };
+    let block = blocks::build(&genesis, &recipe);
+    let mut effects = Vec::new();
+    core.step(GENESIS_MS + 200, Input::Start, &mut effects).unwrap();
+    let fragment = ConsensusMessage::Fragment(blocks::fragment(&block, 0..ENTRIES));
+    let proposal = all.sign_proposal(SeatIndex::GENERATOR, &block.header).unwrap();
+    for message in [fragment, ConsensusMessage::Proposal(proposal)] {
+        tell(&mut core, SeatIndex::GENERATOR, message);
+    }
+    (core, all, block)
+}
+
+fn tell(core: &mut ShardCore, from: SeatIndex, message: ConsensusMessage) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    core.step(GENESIS_MS + 200, Input::Message { from, message }, &mut effects).unwrap();
+    effects
+}
+
+#[test]
+fn seven_of_ten_invalid_verdicts_convict_and_six_do_not() {
+    for kind in [VoteKind::InvalidFull, VoteKind::InvalidSliced] {
+        let (mut core, all, block) = observer();
+        let target = target_of(&block.header);
+        for seat in (1..=7).map(SeatIndex) {
+            assert_eq!((core.status().convictions, core.status().view), (0, View::ZERO), "before {seat}");
+            let vote = all.sign_vote(seat, kind, &target, None).unwrap();
+            let effects = tell(&mut core, seat, ConsensusMessage::Vote(vote));
+            let convicted = effects.iter().any(|effect| {
+                matches!(effect, Effect::Evidence(Evidence::InvalidBlock { certificate, .. })
+                    if certificate.kind == CertificateKind::Conviction && certificate.signers.len() == 7)
+            });
+            assert_eq!(convicted, seat == SeatIndex(7) && kind == VoteKind::InvalidFull, "{kind:?} {seat}");
+        }
+        let convicted = kind == VoteKind::InvalidFull;
+        assert_eq!(core.status().convictions, u64::from(convicted), "sliced alerts alone convict nobody");
+        assert_eq!(core.status().view, View(u64::from(convicted)), "everyone leaves the view at once");
+    }
+}
+
+#[test]
+fn one_verifier_said_seven_times_or_in_other_views_convicts_nobody() {
+    let (mut core, all, block) = observer();
+    let target = target_of(&block.header);
+    for seat in (1..=6).map(SeatIndex).chain([SeatIndex(1); 4]) {
+        let vote = all.sign_vote(seat, VoteKind::InvalidFull, &target, None).unwrap();
+        tell(&mut core, seat, ConsensusMessage::Vote(vote));
+    }
+    let other = anfs_primitives::VoteTarget { view: View(1), ..target };
+    for target in [other, anfs_primitives::VoteTarget { block: B256::repeat_byte(1), ..target }] {
+        let vote = all.sign_vote(SeatIndex(7), VoteKind::InvalidFull, &target, None).unwrap();
+        tell(&mut core, SeatIndex(7), ConsensusMessage::Vote(vote));
+    }
+    assert_eq!((core.status().convictions, core.status().view), (0, View::ZERO));
+}
+
+/// Of ten verifiers so many vouch for a block that all others find wrong.
+fn against(colluders: u16) -> crate::report::Report {
+    let how = Behaviour::Collude { slice: 4, share: 1000 };
+    let mut plan = plan(1, 10, &group(colluders, &Behaviour::Lazy, Some(how)));
+    plan.byzantine.insert(SeatIndex(0), Behaviour::Invalid { flaw: Flaw::State, share: 1000 });
+    plan.duration_ms = 60_000;
+    World::new(plan).run()
+}
+
+#[test]
+fn seven_honest_verifiers_convict_against_three_that_vouch_and_six_cannot_against_four() {
+    let report = against(3);
+    assert!(report.passed() && report.convictions == 1, "{report:?}");
+    let report = against(4);
+    assert_eq!(report.convictions, 0);
+    assert!(report.violations.iter().all(|found| found.rule == Rule::Liveness), "{report:?}");
+}
+
+#[test]
+fn one_colluder_more_than_f_gets_an_invalid_slice_certified() {
+    for verifiers in [4, 7, 10] {
+        let faults = (verifiers - 1) / 3;
+        let how = Behaviour::Collude { slice: 2, share: 1000 };
+        let run =
+            |colluders| World::new(plan(3, verifiers, &group(colluders, &how, Some(how.clone())))).run();
+        assert!(run(faults).passed(), "{verifiers}");
+        let broken = run(faults + 1).violations;
+        assert!(broken.iter().any(|found| found.rule == Rule::Validity), "{verifiers}: {broken:?}");
+    }
+}

@@ -1,0 +1,27 @@
+//! Swarms of simulated runs, by the `anfs` program.
+
+use std::process::Command;
+
+use eyre::Result;
+
+use crate::cli::SimArgs;
+use crate::process::execute;
+use crate::repo::Repo;
+
+/// Seeds that every change must pass.
+pub(crate) const CI_SEEDS: u64 = 2_000;
+
+pub(crate) fn run(repo: &Repo, args: &SimArgs) -> Result<()> {
+    execute(repo.cargo().args(["build", "--release", "--quiet", "--package", "anfs"]))?;
+    let mut command = Command::new(repo.anfs());
+    command.current_dir(repo.root()).arg("sim");
+    command.args(["--seeds", &args.seeds.to_string(), "--first-seed", &args.from.to_string()]);
+    command.args(["--threads", &args.threads.to_string()]);
+    if let Some(verifiers) = args.verifiers {
+        command.args(["--verifiers", &verifiers.to_string()]);
+    }
+    if args.twice {
+        command.arg("--twice");
+    }
+    execute(&mut command)
+}
