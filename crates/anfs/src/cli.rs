@@ -4,14 +4,16 @@ mod devnet;
 mod keys;
 mod machine;
 mod read;
+mod sim;
 mod wallet;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use devnet::DevnetArgs;
+pub(crate) use devnet::{ChaosArgs, ChaosCommand, DevnetArgs, DevnetCommand, SeatChoice};
 pub(crate) use keys::{ExportArgs, GenerateArgs, InspectArgs, KeysCommand, PasswordArgs};
 pub(crate) use machine::{CompletionsArgs, DoctorArgs};
 pub(crate) use read::{BlockArgs, CallArgs, TxArgs};
+pub(crate) use sim::SimArgs;
 pub(crate) use wallet::{AccountCommand, ImportArgs, SendArgs, StateArgs};
 
 /// Where a devnet listens unless it is told otherwise.
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     /// Make and manage the signing keys of validators (BLS, EIP-2335 files).
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Run a shard's consensus on a virtual clock, network and disk where much fails; draw what happened.
+    Sim(SimArgs),
     /// Check this machine and the node, and say what to do about what is wrong.
     Doctor(DoctorArgs),
     /// Print the completion script of a shell.

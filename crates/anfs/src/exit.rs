@@ -70,7 +70,7 @@ impl From<anfs_node::NodeError> for CommandError {
     fn from(error: anfs_node::NodeError) -> Self {
         use anfs_node::NodeError as E;
         match error {
-            E::Mnemonic(_) | E::Spec(_) => Self::Usage(error.to_string()),
+            E::Mnemonic(_) | E::Spec(_) | E::TooManyByzantine { .. } => Self::Usage(error.to_string()),
             E::Store(_) | E::OtherNetwork { .. } | E::File { .. } => Self::Folder(error.to_string()),
             other => Self::Failed(other.into()),
         }

@@ -1,4 +1,4 @@
-//! The generator's hands: fills a slot with transactions, records them in the hash clock, streams fragments
+//! The hands of the seat that acts as sequence generator: fills a slot with transactions, records them in the hash clock, streams fragments
 //! while the slot runs, and closes it with a header.
 //!
 //! The clock is paced by wall time: after a fraction of the slot, that fraction of its hashes is done. The
@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_consensus::Transaction as _;
 use alloy_primitives::{B256, U256};
 use anfs_execution::ExecutionError;
 use anfs_poh::{HashClock, Link, LinkCost};
@@ -17,6 +18,7 @@ use anfs_primitives::{
     Block, BlockBody, BlockHash, BoundedVec, ChainSpec, ConsensusMessage, Entry, Epoch, Fragment, Height,
     RecoveredTransaction, RootReference, SequencedTransaction, ShardHeader, Slot, View,
 };
+use anfs_state::StateRead;
 
 use crate::context::SeatContext;
 use crate::engine::{EngineEvent, EngineInbox};
@@ -25,10 +27,9 @@ use crate::inbox::{Inbox, Received};
 use crate::pacing::Pacing;
 use crate::run::{BlockRun, ExecutedBlock, RunOutcome};
 use crate::transport::Transport;
-use crate::worker::generator_beneficiary;
 
 /// A slot to be filled.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SlotTask {
     pub(crate) height: Height,
     pub(crate) slot: Slot,
@@ -92,7 +93,8 @@ impl Builder {
         }
     }
 
-    /// Fills one slot; `None` when the node stops first or the parent was never executed here.
+    /// Fills one slot; `None` when the node stops or leaves the view first, or the parent was never executed
+    /// here.
     fn fill(&mut self, task: SlotTask) -> Result<Option<Block>, NodeError> {
         let Some(parent) = self.parent(&task) else { return Ok(None) };
         let mut slot = self.open(task, parent)?;
@@ -105,14 +107,19 @@ impl Builder {
         }
     }
 
-    /// Runs a slot to its end; false when the node stops first.
+    /// Whether nobody wants the slot's block any more: the node stops, or the shard has another leader.
+    fn is_over(&self, task: &SlotTask) -> bool {
+        self.context.health.stopping() || self.context.standing.view() != task.view
+    }
+
+    /// Runs a slot to its end; false when it is over before.
     fn fill_until_end(&mut self, slot: &mut OpenSlot) -> Result<bool, NodeError> {
         let context = self.context.clone();
         let task = slot.task;
         let end_ms = context.spec.slot_start_ms(task.slot.next());
         let step = Duration::from_millis((context.spec.slot_ms / STEPS_PER_SLOT).max(1));
         loop {
-            if context.health.stopping() {
+            if self.is_over(&task) {
                 return Ok(false);
             }
             let now_ms = context.clock.now_ms();
@@ -131,13 +138,13 @@ impl Builder {
         Ok(true)
     }
 
-    /// The block to build on. After a restart it may still be in execution, so this waits until it is there,
-    /// the node stops, or the height is decided without us.
+    /// The block to build on. After a restart or a change of view it may still be in execution, so this waits
+    /// until it is there, the slot is over, or the height is decided without us.
     fn parent(&self, task: &SlotTask) -> Option<Arc<ExecutedBlock>> {
         let context = &self.context;
         loop {
             let parent = context.executed.wait_for(&task.parent, PARENT_WAIT);
-            let over = context.health.stopping() || context.chain.head().header.height >= task.height;
+            let over = self.is_over(task) || context.chain.head().header.height >= task.height;
             if parent.is_some() || over {
                 return parent;
             }
@@ -146,7 +153,7 @@ impl Builder {
 
     fn open(&self, task: SlotTask, parent: Arc<ExecutedBlock>) -> Result<OpenSlot, NodeError> {
         let context = &self.context;
-        let place = context.executed.place(&parent, task.slot, generator_beneficiary(context));
+        let place = context.executed.place(&parent, task.slot, context.beneficiary(task.view));
         let spec = &context.spec;
         let clock = HashClock::new(parent.header.poh_end, spec.hashes_per_slot, spec.ticks_per_slot);
         let run = BlockRun::start(context, parent, &place)?;
@@ -183,6 +190,9 @@ impl Builder {
     fn execute(&self, slot: &mut OpenSlot, tx: &RecoveredTransaction) -> Result<(), NodeError> {
         match slot.run.execute(tx.clone()) {
             Ok(()) => Ok(()),
+            // An ancestor of another generator that is still undecided has it. It stays in flight: the pool
+            // drops it with the decision, and gets it back if that block is not to be.
+            Err(ExecutionError::Invalid(_)) if self.is_under_way(slot, tx)? => Ok(()),
             Err(ExecutionError::Invalid(reason)) => {
                 tracing::debug!(hash = %tx.hash(), %reason, "dropped from the pool");
                 self.context.pool.pool.lock().reject(tx.hash());
@@ -190,6 +200,13 @@ impl Builder {
             }
             Err(local) => Err(local.into()),
         }
+    }
+
+    /// Whether a transaction's nonce is spent below this block, but not in the decided chain.
+    fn is_under_way(&self, slot: &OpenSlot, tx: &RecoveredTransaction) -> Result<bool, NodeError> {
+        let nonce = tx.envelope().nonce();
+        let decided = self.context.chain.head_state().1.account(&tx.sender())?.unwrap_or_default();
+        Ok(decided.nonce <= nonce && slot.run.nonce(&tx.sender())? > nonce)
     }
 
     /// Advances the clock to where wall time says it should be.
@@ -251,7 +268,7 @@ impl Builder {
             epoch: Epoch::ZERO,
             view: task.view,
             proposer: self.context.seat,
-            beneficiary: generator_beneficiary(&self.context),
+            beneficiary: self.context.beneficiary(task.view),
             root_reference: RootReference::default(),
             poh_start,
             poh_end,

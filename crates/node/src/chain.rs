@@ -4,7 +4,7 @@
 //! older than [`ChainLimits::states`] blocks is gone, and readers are told so.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use alloy_primitives::{B256, keccak256};
 use anfs_primitives::{
@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 use tokio::sync::broadcast;
 
 use crate::error::NodeError;
+use crate::feed::{HEADS_BUFFERED, HeadFeed};
 
 /// A decided block as readers see it, from what was decided and what its execution gave.
 pub(crate) fn chain_block(
@@ -76,15 +77,14 @@ pub struct ChainView {
     spec: Arc<ChainSpec>,
     store: Arc<Store>,
     genesis: Arc<RpcBlock>,
-    limits: ChainLimits,
+    limits: RwLock<ChainLimits>,
     recent: RwLock<Recent>,
     heads: broadcast::Sender<Arc<RpcBlock>>,
+    feeds: RwLock<Vec<Weak<HeadFeed>>>,
 }
 
 /// BLOCKHASH reaches so many blocks back.
 const HASHES_MAX: usize = 256;
-/// New heads that a slow subscriber may lag behind before it is told that it missed some.
-const HEADS_BUFFERED: usize = 256;
 
 impl ChainView {
     pub(crate) fn new(
@@ -99,9 +99,10 @@ impl ChainView {
             spec,
             store,
             genesis: genesis.clone(),
-            limits,
+            limits: RwLock::new(limits),
             recent: RwLock::default(),
             heads: broadcast::channel(HEADS_BUFFERED).0,
+            feeds: RwLock::default(),
         };
         view.publish(genesis, genesis_state);
         view
@@ -115,6 +116,7 @@ impl ChainView {
 
     /// Makes a durable block visible.
     pub(crate) fn publish(&self, block: Arc<RpcBlock>, state: WorldState) {
+        let limits = *self.limits.read();
         let mut recent = self.recent.write();
         recent.by_hash.insert(block.header.hash(), block.header.height);
         for (index, tx) in (0u32..).zip(block.transactions.iter()) {
@@ -125,11 +127,11 @@ impl ChainView {
         if recent.hashes.len() > HASHES_MAX {
             recent.hashes.pop_front();
         }
-        if recent.blocks.len() > self.limits.states {
-            let expired = recent.blocks.len() - self.limits.states - 1;
+        if recent.blocks.len() > limits.states {
+            let expired = recent.blocks.len() - limits.states - 1;
             recent.blocks[expired].1 = None;
         }
-        if recent.blocks.len() > self.limits.blocks
+        if recent.blocks.len() > limits.blocks
             && let Some((old, _)) = recent.blocks.pop_front()
         {
             recent.by_hash.remove(&old.header.hash());
@@ -140,6 +142,24 @@ impl ChainView {
         drop(recent);
         // Nobody listening is fine: subscribers come and go.
         let _ = self.heads.send(block);
+        for feed in self.feeds.read().iter().filter_map(Weak::upgrade) {
+            feed.follow(self);
+        }
+    }
+
+    /// Lets a feed pass on the heads of this chain; from now on as much is held as readers need.
+    pub(crate) fn attach(&self, feed: &Arc<HeadFeed>) {
+        *self.limits.write() = ChainLimits::SERVING;
+        let mut feeds = self.feeds.write();
+        feeds.retain(|held| held.strong_count() > 0);
+        feeds.push(Arc::downgrade(feed));
+        drop(feeds);
+        feed.follow(self);
+    }
+
+    /// Lets a feed go.
+    pub(crate) fn detach(&self, feed: &Arc<HeadFeed>) {
+        self.feeds.write().retain(|held| !std::ptr::eq(held.as_ptr(), Arc::as_ptr(feed)));
     }
 
     /// Starts over from a state that was read from disk: this block is the first one in memory.

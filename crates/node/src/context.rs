@@ -2,18 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use alloy_primitives::Address;
+use anfs_consensus::ShardConfig;
 use anfs_execution::CodeCache;
-use anfs_mempool::Pool;
-use anfs_primitives::{BlockHash, ChainSpec, DomainId, Height, RecoveredTransaction, SeatIndex};
+use anfs_mempool::{AccountView, Added, Pool, PoolError};
+use anfs_primitives::{BlockHash, ChainSpec, DomainId, Height, RecoveredTransaction, SeatIndex, View};
+use anfs_state::{StateRead, WorldState};
 use anfs_store::Store;
 use parking_lot::{Condvar, Mutex};
 
 use crate::chain::ChainView;
 use crate::clock::Clock;
+use crate::error::NodeError;
 use crate::metrics::SeatMetrics;
 use crate::run::{ExecutedBlock, Place};
+use crate::views::ViewLog;
 
 /// What the threads of one seat share.
 #[derive(Debug)]
@@ -21,6 +27,11 @@ pub(crate) struct SeatContext {
     pub(crate) seat: SeatIndex,
     pub(crate) domain: DomainId,
     pub(crate) spec: Arc<ChainSpec>,
+    /// What the seats of the shard agree on for the epoch.
+    pub(crate) group: Arc<ShardConfig>,
+    pub(crate) standing: Standing,
+    /// What is told of views and evidence.
+    pub(crate) views: Mutex<ViewLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<Store>,
     pub(crate) chain: Arc<ChainView>,
@@ -30,6 +41,63 @@ pub(crate) struct SeatContext {
     pub(crate) pool: Arc<SharedPool>,
     pub(crate) metrics: Arc<SeatMetrics>,
     pub(crate) health: Arc<Health>,
+}
+
+impl SeatContext {
+    /// The account that earns the tips of the blocks that the leader of a view proposes.
+    pub(crate) fn beneficiary(&self, view: View) -> Address {
+        let shard = &self.spec.shards[self.domain.0.saturating_sub(1) as usize];
+        let verifier = self.group.leader(view).verifier_index().and_then(|index| shard.verifiers.get(index));
+        verifier.unwrap_or(&shard.generator).beneficiary
+    }
+
+    /// Puts a transaction into the pool, judged by an account of the newest decided state.
+    pub(crate) fn admit(&self, tx: RecoveredTransaction, state: &WorldState) -> Result<Added, Refusal> {
+        let account = state.account(&tx.sender()).map_err(NodeError::from)?.unwrap_or_default();
+        let account = AccountView { nonce: account.nonce, balance: account.balance };
+        let added = self.pool.pool.lock().add(tx, account, self.clock.now_ms())?;
+        if !added.pending.is_empty() {
+            self.pool.ring();
+        }
+        Ok(added)
+    }
+}
+
+/// Why a transaction did not enter the pool.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The pool says no.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// A fault of this node.
+    #[error(transparent)]
+    Local(#[from] NodeError),
+}
+
+/// Where the seat stands, for threads that must not wait for its engine.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    view: AtomicU64,
+    serving: AtomicBool,
+}
+
+impl Standing {
+    pub(crate) fn view(&self) -> View {
+        View(self.view.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_view(&self, view: View) {
+        self.view.store(view.0, Ordering::Release);
+    }
+
+    /// Whether clients are served from this seat: it then answers for what they were promised.
+    pub(crate) fn serves(&self) -> bool {
+        self.serving.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_serving(&self, serving: bool) {
+        self.serving.store(serving, Ordering::Release);
+    }
 }
 
 /// Blocks that were executed and are not yet below the visible head.

@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alloy_signer_local::PrivateKeySigner;
-use anfs_consensus::ShardStatus;
-use anfs_mempool::PoolLimits;
-use anfs_primitives::{ChainSpec, DomainId, SeatIndex};
-use anfs_rpc::{RpcConfig, RpcServer};
+use anfs_primitives::{ChainSpec, SeatIndex};
+use anfs_rpc::{DevnetControl, RpcConfig, RpcServer};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::backend::{SeatBackend, UnlockedAccounts};
-use crate::chain::{ChainLimits, ChainView};
 use crate::clock::{Clock, SystemClock};
+use crate::control::{Network, Plan};
 use crate::error::NodeError;
 use crate::genesis::{self, GenesisChoices};
-use crate::seat::{Seat, SeatConfig};
-use crate::transport::{InProcessHub, Transport};
+use crate::seat::Seat;
+use crate::transport::InProcessHub;
 
 const SPEC_FILE: &str = "chain-spec.json";
+/// Lies in the folder once every seat has run.
+const FOUNDED_FILE: &str = "founded";
 
 /// What a development network is made of.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct DevnetConfig {
     pub genesis: GenesisChoices,
     /// Where it lives; `None` for a folder that is removed at the end.
     pub data_dir: Option<PathBuf>,
+    /// Verifiers that misbehave on purpose: at most f of 3f + 1.
+    pub byzantine: u16,
     /// Whether to start anew, removing what the folder holds.
     pub reset: bool,
     /// The RPC server.
@@ -39,9 +41,8 @@ pub struct DevnetConfig {
 /// A running development network.
 #[derive(Debug)]
 pub struct Devnet {
-    seats: Vec<Seat>,
+    network: Arc<Network>,
     server: RpcServer,
-    spec: Arc<ChainSpec>,
     wallets: Vec<PrivateKeySigner>,
     folder: Folder,
 }
@@ -68,37 +69,40 @@ impl Devnet {
     /// # Errors
     /// When the settings, the folder or the port cannot be used.
     pub async fn start(config: DevnetConfig, metrics: PrometheusHandle) -> Result<Self, NodeError> {
+        let bearable = config.genesis.verifiers.saturating_sub(1) / 3;
+        if config.byzantine > bearable {
+            let (verifiers, asked) = (config.genesis.verifiers, config.byzantine);
+            return Err(NodeError::TooManyByzantine { asked, verifiers, bearable });
+        }
         let folder = open_folder(&config)?;
         let wallets = genesis::wallets(&config.genesis.mnemonic, config.genesis.accounts)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let spec = Arc::new(load_or_create_spec(&folder.path, &config.genesis, clock.as_ref())?);
-        let hub: Arc<dyn Transport> = Arc::new(InProcessHub::new(spec.verifiers_per_shard));
+        let hub = Arc::new(InProcessHub::new(spec.verifiers_per_shard));
+        let plan = Plan {
+            spec,
+            root: folder.path.clone(),
+            mnemonic: config.genesis.mnemonic.clone(),
+            clock,
+            hub,
+            byzantine: config.byzantine,
+        };
         // Recovery reads disks and executes blocks: it must not hold up the runtime's threads.
-        let (root, mnemonic, seat_spec) = (folder.path.clone(), config.genesis.mnemonic, spec.clone());
-        let starting = tokio::task::spawn_blocking(move || {
-            let seats = 0..=seat_spec.verifiers_per_shard;
-            let start = |index| start_seat(&seat_spec, &root, &mnemonic, index, &hub, &clock);
-            // Verifiers first: they are listening when the generator speaks.
-            seats.rev().map(start).collect::<Vec<_>>()
-        });
-        let mut seats: Vec<Seat> = match starting.await {
-            Ok(seats) => all_or_none(seats)?,
+        let starting = tokio::task::spawn_blocking(move || start_seats(plan, metrics));
+        let network = match starting.await {
+            Ok(network) => Arc::new(network?),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        seats.reverse();
         let unlocked = Arc::new(UnlockedAccounts::new(wallets.clone()));
-        let backend = SeatBackend::of(&seats[0], metrics, Some(unlocked));
-        let server = match RpcServer::start(config.rpc, backend).await {
-            Ok(server) => server,
+        let control: Arc<dyn DevnetControl> = network.clone();
+        let backend = network.backend().serve(Some(unlocked), Some(control));
+        match RpcServer::start(config.rpc, backend).await {
+            Ok(server) => Ok(Self { network, server, wallets, folder }),
             Err(error) => {
-                let stopping = tokio::task::spawn_blocking(move || seats.into_iter().for_each(Seat::stop));
-                if stopping.await.is_err() {
-                    tracing::error!("a seat panicked while stopping");
-                }
-                return Err(error.into());
+                stop_seats(network).await;
+                Err(error.into())
             }
-        };
-        Ok(Self { seats, server, spec, wallets, folder })
+        }
     }
 
     /// Address of the RPC server, with the port that was chosen.
@@ -110,7 +114,7 @@ impl Devnet {
     /// The chain spec.
     #[must_use]
     pub fn spec(&self) -> &ChainSpec {
-        &self.spec
+        self.network.spec()
     }
 
     /// The funded accounts.
@@ -125,50 +129,58 @@ impl Devnet {
         (&self.folder.path, self.folder.temporary)
     }
 
-    /// The chain as the generator's seat has decided it.
+    /// What clients see, whichever seat serves them.
     #[must_use]
-    pub fn chain(&self) -> &Arc<ChainView> {
-        self.seats[0].chain()
+    pub fn backend(&self) -> &Arc<SeatBackend> {
+        self.network.backend()
     }
 
-    /// The seats, the generator's first.
+    /// Seats may be stopped and started while the network runs.
     #[must_use]
-    pub fn seats(&self) -> &[Seat] {
-        &self.seats
+    pub fn control(&self) -> &dyn DevnetControl {
+        &*self.network
     }
 
-    /// What the generator's consensus core says of itself.
+    /// Seats that were stopped on purpose.
     #[must_use]
-    pub fn status(&self) -> ShardStatus {
-        self.seats[0].status()
+    pub fn stopped(&self) -> Vec<SeatIndex> {
+        self.network.stopped()
     }
 
-    /// What keeps a seat from working, if anything does, and whether that seat has stopped for it; a stopped
-    /// seat comes first.
+    /// What keeps a running seat from working, if anything does, and whether that seat has stopped for it; a
+    /// stopped seat comes first.
     #[must_use]
     pub fn trouble(&self) -> Option<(SeatIndex, String, bool)> {
-        let troubled = (0u16..).zip(&self.seats).filter_map(|(index, seat)| {
-            let health = seat.health();
-            health.trouble().map(|trouble| (SeatIndex(index), trouble, health.stopping()))
-        });
-        troubled.max_by_key(|(_, _, stopped)| *stopped)
+        self.network.troubles().into_iter().max_by_key(|(_, _, stopped)| *stopped)
     }
 
     /// Stops the server, then the seats; everything acknowledged is on disk.
     pub async fn stop(self) {
         self.server.stop().await;
-        let seats = self.seats;
-        let stopping = tokio::task::spawn_blocking(move || {
-            std::thread::scope(|scope| {
-                for seat in seats {
-                    scope.spawn(|| seat.stop());
-                }
-            });
-        });
-        if stopping.await.is_err() {
-            tracing::error!("a seat panicked while stopping");
-        }
+        stop_seats(self.network).await;
     }
+}
+
+async fn stop_seats(network: Arc<Network>) {
+    if tokio::task::spawn_blocking(move || network.stop()).await.is_err() {
+        tracing::error!("a seat panicked while stopping");
+    }
+}
+
+/// Starts all seats. Until all of them have run once, the network counts as one that is being created:
+/// afterwards a seat without a record of what it signed has lost it.
+fn start_seats(plan: Plan, metrics: PrometheusHandle) -> Result<Network, NodeError> {
+    let mark = plan.root.join(FOUNDED_FILE);
+    let founding = !mark.exists();
+    // Verifiers first: they are listening when the generator speaks.
+    let seats = (0..=plan.spec.verifiers_per_shard).rev().map(SeatIndex);
+    let mut seats = all_or_none(seats.map(|seat| plan.start(seat, founding)).collect())?;
+    seats.reverse();
+    if founding {
+        let failed = |source| NodeError::File { path: mark.display().to_string(), source };
+        fs::write(&mark, "Every seat of this network has a signing record.\n").map_err(failed)?;
+    }
+    Ok(Network::new(plan, seats, metrics))
 }
 
 /// The seats, or, if one could not start, its error once the others are stopped.
@@ -188,31 +200,6 @@ fn all_or_none(started: Vec<Result<Seat, NodeError>>) -> Result<Vec<Seat>, NodeE
             Err(error)
         }
     }
-}
-
-fn start_seat(
-    spec: &Arc<ChainSpec>,
-    root: &Path,
-    mnemonic: &str,
-    index: u16,
-    hub: &Arc<dyn Transport>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Seat, NodeError> {
-    let seat = SeatIndex(index);
-    let serving = seat == SeatIndex::GENERATOR;
-    let config = SeatConfig {
-        seat,
-        domain: DomainId(1),
-        spec: spec.clone(),
-        key: genesis::seat_key(mnemonic, seat),
-        entropy: rand::random(),
-        dir: root.join(format!("seat-{index}")),
-        limits: if serving { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },
-        pool: PoolLimits::for_chain(spec),
-        clock: clock.clone(),
-        disk: None,
-    };
-    Seat::start(&config, hub)
 }
 
 fn open_folder(config: &DevnetConfig) -> Result<Folder, NodeError> {
@@ -250,11 +237,14 @@ fn remove_network(path: &Path) -> Result<(), NodeError> {
     for seat in seats {
         fs::remove_dir_all(&seat).map_err(|error| failed(&seat, error))?;
     }
-    let spec = path.join(SPEC_FILE);
-    match fs::remove_file(&spec) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&spec, error)),
-        _ => Ok(()),
+    // The spec last: with it the folder is a network.
+    for file in [FOUNDED_FILE, SPEC_FILE].map(|name| path.join(name)) {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&file, error)),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 fn load_or_create_spec(

@@ -18,7 +18,10 @@ use crate::builder::{SlotInbox, SlotTask};
 use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
+use crate::liar::Liar;
+use crate::relay::{self, Extent};
 use crate::transport::Transport;
+use crate::views::Cause;
 use crate::worker::{Work, WorkInbox};
 
 /// What reaches the engine.
@@ -46,16 +49,20 @@ pub(crate) struct Engine {
     core: ShardCore,
     transport: Arc<dyn Transport>,
     worker: Arc<WorkInbox>,
-    builder: Option<Arc<SlotInbox>>,
+    builder: Arc<SlotInbox>,
     status: Arc<RwLock<ShardStatus>>,
     wake_at_ms: Option<u64>,
     unsynced: bool,
     /// What the builder was asked for last.
     asked: Option<SlotTask>,
+    /// The own block that was logged last.
+    proposed: Option<BlockHash>,
     /// What this seat signed above the last durable block, as it stands in the log.
     live: VecDeque<(Scope, Vec<u8>)>,
     /// Bytes appended to the log since it was last rewritten.
     appended: usize,
+    /// Makes this seat misbehave on purpose.
+    liar: Option<Liar>,
 }
 
 impl Engine {
@@ -64,7 +71,7 @@ impl Engine {
         core: ShardCore,
         transport: Arc<dyn Transport>,
         worker: Arc<WorkInbox>,
-        builder: Option<Arc<SlotInbox>>,
+        builder: Arc<SlotInbox>,
         status: Arc<RwLock<ShardStatus>>,
         replayed: &[LogRecord],
     ) -> Self {
@@ -79,9 +86,17 @@ impl Engine {
             wake_at_ms: None,
             unsynced: false,
             asked: None,
+            proposed: None,
             live,
             appended: 0,
+            liar: None,
         }
+    }
+
+    /// The same, misbehaving on purpose.
+    pub(crate) fn lying(mut self, liar: Option<Liar>) -> Self {
+        self.liar = liar;
+        self
     }
 
     /// Steps the core until the inbox is closed.
@@ -110,24 +125,28 @@ impl Engine {
         }
     }
 
-    /// Offers a built block to the core. One that it does not propose, since the chain went another way in
-    /// the meantime, is forgotten.
+    /// Offers a built block to the core. One that it does not propose, since the chain or the view went
+    /// another way in the meantime, is forgotten: its transactions go back to the pool.
     fn offer(&mut self, block: Box<Block>) -> Result<(), NodeError> {
         let header = &block.header;
-        let (hash, height) = (header.hash(), header.height);
-        let place = (header.height, header.slot, header.parent);
-        let wanted = self.asked.is_some_and(|asked| (asked.height, asked.slot, asked.parent) == place);
-        let proposed = wanted && {
+        let hash = header.hash();
+        let (height, slot, view, parent) = (header.height, header.slot, header.view, header.parent);
+        let wanted = self.asked == Some(SlotTask { height, slot, view, parent });
+        if wanted {
             self.step(Input::Built(block))?;
-            self.live.iter().any(|(scope, _)| *scope == Scope::Height(height))
-        };
-        if !proposed {
+        }
+        if self.proposed != Some(hash) {
             self.worker.push(Work::Drop(Unneeded::Block(hash)));
         }
         Ok(())
     }
 
     fn step(&mut self, input: Input) -> Result<(), NodeError> {
+        use ConsensusMessage::{Block, Certificate, NewView};
+        let cause = match &input {
+            Input::Message { message: NewView(_) | Certificate(_) | Block(_), .. } => Cause::Shown,
+            _ => Cause::Own,
+        };
         let mut effects = Vec::new();
         self.core.step(self.context.clock.now_ms(), input, &mut effects)?;
         for effect in effects {
@@ -136,9 +155,28 @@ impl Engine {
         self.sync_log()?;
         self.prune_log();
         let status = self.core.status();
+        self.context.standing.set_view(status.view);
         self.context.metrics.shard(&status);
-        *self.status.write() = status;
+        let before = std::mem::replace(&mut *self.status.write(), status.clone());
+        if (before.view, before.view_open) != (status.view, status.view_open) {
+            let now_ms = self.context.clock.now_ms();
+            self.context.views.lock().observe(&before, &status, cause, now_ms);
+        }
+        self.hand_on(&before, &status);
         Ok(())
+    }
+
+    /// A seat that serves clients hands what they were promised to whoever can still put it into a block.
+    fn hand_on(&self, before: &ShardStatus, now: &ShardStatus) {
+        if !self.context.standing.serves() {
+            return;
+        }
+        let round = |status: &ShardStatus| status.certified.0 / relay::AGAIN_EVERY;
+        if before.view != now.view {
+            relay::hand_on_pool(&self.context, &self.transport, Extent::All);
+        } else if round(before) != round(now) && now.seat != Some(now.acting) {
+            relay::hand_on_pool(&self.context, &self.transport, Extent::Best);
+        }
     }
 
     /// Drops from the signing log what concerns blocks that are decided *and* on disk: those can never be
@@ -167,11 +205,11 @@ impl Engine {
     fn carry_out(&mut self, effect: Effect) -> Result<(), NodeError> {
         match effect {
             Effect::StartSlot { height, slot, view, parent } => {
-                if let Some(builder) = &self.builder {
-                    let task = SlotTask { height, slot, view, parent };
-                    self.asked = Some(task);
-                    builder.push(task);
-                }
+                let task = SlotTask { height, slot, view, parent };
+                self.asked = Some(task);
+                // Before the task: the builder leaves a slot of any other view.
+                self.context.standing.set_view(view);
+                self.builder.push(task);
             }
             Effect::Entries { height, slot, view, parent, first_entry, entries } => {
                 // Ahead-of-time execution is a favour to ourselves: a busy worker skips it.
@@ -182,6 +220,11 @@ impl Engine {
                 self.worker.push(Work::Decided { block, certificate });
             }
             Effect::Persist(record) => {
+                if let LogRecord::Proposal { block, .. } = &record
+                    && block.header.proposer == self.context.seat
+                {
+                    self.proposed = Some(block.header.hash());
+                }
                 let bytes = record.to_bytes();
                 self.insist(|store| store.append_votes(std::slice::from_ref(&bytes)))?;
                 self.unsynced = true;
@@ -190,11 +233,15 @@ impl Engine {
             }
             Effect::Send { to, message } => {
                 self.sync_log()?;
-                self.transport.send(self.context.seat, to, message);
+                if let Some(message) = self.outgoing(message) {
+                    self.transport.send(self.context.seat, to, message);
+                }
             }
             Effect::Broadcast(message) => {
                 self.sync_log()?;
-                self.transport.broadcast(self.context.seat, message);
+                if let Some(message) = self.outgoing(message) {
+                    self.transport.broadcast(self.context.seat, message);
+                }
             }
             Effect::ServeBlocks { to, from } => self.serve(to, from)?,
             Effect::Evidence(evidence) => self.report(&evidence),
@@ -206,6 +253,14 @@ impl Engine {
             Effect::WakeAt(at_ms) => self.wake_at_ms = Some(at_ms),
         }
         Ok(())
+    }
+
+    /// What leaves in place of a message of the core.
+    fn outgoing(&mut self, message: ConsensusMessage) -> Option<ConsensusMessage> {
+        match &mut self.liar {
+            Some(liar) => liar.distort(message),
+            None => Some(message),
+        }
     }
 
     fn sync_log(&mut self) -> Result<(), NodeError> {
@@ -247,8 +302,9 @@ impl Engine {
     }
 
     fn report(&self, evidence: &Evidence) {
-        tracing::warn!(seat = %self.context.seat, ?evidence, "evidence of a fault");
-        self.context.metrics.evidence();
+        let now_ms = self.context.clock.now_ms();
+        self.context.views.lock().found(self.context.seat, evidence, now_ms);
+        self.context.metrics.evidence(evidence);
     }
 }
 

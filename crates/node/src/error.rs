@@ -13,6 +13,19 @@ pub enum NodeError {
     /// The phrase is not BIP-39.
     #[error("the mnemonic is not a valid BIP-39 phrase: {0}; give 12 or 24 English words with --mnemonic")]
     Mnemonic(String),
+    /// More verifiers are to misbehave than a shard can bear.
+    #[error(
+        "{asked} of {verifiers} verifiers cannot misbehave: a shard of {verifiers} bears {bearable}; \
+         raise --verifiers (4 bear 1, 7 bear 2, 10 bear 3)"
+    )]
+    TooManyByzantine {
+        /// How many were asked for.
+        asked: u16,
+        /// Of how many.
+        verifiers: u16,
+        /// How many there may be.
+        bearable: u16,
+    },
     /// The chain spec is not usable.
     #[error(transparent)]
     Spec(#[from] SpecError),

@@ -106,6 +106,15 @@ impl<T> Inbox<T> {
         self.state.lock().dropped
     }
 
+    /// Closes the inbox and forgets what is in it: a stop without warning.
+    pub(crate) fn abort(&self) {
+        let mut state = self.state.lock();
+        state.local.clear();
+        state.network.clear();
+        drop(state);
+        self.close();
+    }
+
     /// Closes the inbox: senders no longer wait, the receiver drains what is there and then stops.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;

@@ -29,18 +29,23 @@ pub mod chain;
 mod clock;
 mod committer;
 mod context;
+mod control;
 pub mod devnet;
 mod engine;
 mod error;
+mod feed;
 pub mod genesis;
 mod inbox;
+mod liar;
 pub mod metrics;
 mod pacing;
+mod relay;
 mod run;
 mod seat;
 #[cfg(test)]
 mod testing;
 mod transport;
+mod views;
 mod worker;
 
 pub use anfs_store::disk;

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anfs_consensus::ShardStatus;
+use anfs_consensus::{Evidence, ShardStatus};
 use anfs_primitives::SeatIndex;
 use anfs_rpc::RpcBlock;
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+
+use crate::views::{self, KINDS};
 
 /// Counters of one seat.
 #[derive(Clone)]
 pub struct SeatMetrics {
     height: Gauge,
     view: Gauge,
+    acting: Gauge,
+    views_changed: Counter,
+    convictions: Counter,
     certified_lag: Gauge,
     fast: Counter,
     slow: Counter,
@@ -22,7 +27,7 @@ pub struct SeatMetrics {
     slice_hashes: Counter,
     slice_signatures: Counter,
     network_dropped: Counter,
-    evidence: Counter,
+    evidence: [Counter; KINDS.len()],
     offences: Counter,
     totals: Arc<Totals>,
 }
@@ -53,6 +58,9 @@ impl SeatMetrics {
         Self {
             height: gauge!("anfs_shard_height", "seat" => label.clone()),
             view: gauge!("anfs_shard_view", "seat" => label.clone()),
+            acting: gauge!("anfs_shard_acting", "seat" => label.clone()),
+            views_changed: counter!("anfs_shard_views_changed_total", "seat" => label.clone()),
+            convictions: counter!("anfs_shard_convictions_total", "seat" => label.clone()),
             certified_lag: gauge!("anfs_shard_certified_lag", "seat" => label.clone()),
             fast: blocks("fast"),
             slow: blocks("slow"),
@@ -62,7 +70,9 @@ impl SeatMetrics {
             slice_hashes: counter!("anfs_slice_hashes_checked_total", "seat" => label.clone()),
             slice_signatures: counter!("anfs_slice_signatures_checked_total", "seat" => label.clone()),
             network_dropped: counter!("anfs_network_dropped_messages_total", "seat" => label.clone()),
-            evidence: counter!("anfs_consensus_evidence_total", "seat" => label.clone()),
+            evidence: KINDS.map(
+                |kind| counter!("anfs_consensus_evidence_total", "seat" => label.clone(), "kind" => kind),
+            ),
             offences: counter!("anfs_peer_offences_total", "seat" => label),
             totals: Arc::default(),
         }
@@ -90,6 +100,9 @@ impl SeatMetrics {
 
     pub(crate) fn shard(&self, status: &ShardStatus) {
         self.view.set(float(status.view.0));
+        self.acting.set(if status.seat == Some(status.acting) && status.view_open { 1.0 } else { 0.0 });
+        self.views_changed.absolute(status.views_changed);
+        self.convictions.absolute(status.convictions);
         let known = status.seen.max(status.proposed);
         self.certified_lag.set(float(known.0.saturating_sub(status.certified.0)));
         self.fast.absolute(status.fast);
@@ -113,8 +126,8 @@ impl SeatMetrics {
         self.offences.increment(1);
     }
 
-    pub(crate) fn evidence(&self) {
-        self.evidence.increment(1);
+    pub(crate) fn evidence(&self, evidence: &Evidence) {
+        self.evidence[views::kind(evidence)].increment(1);
     }
 }
 
@@ -128,6 +141,12 @@ fn float(value: u64) -> f64 {
 fn describe() {
     describe_gauge!("anfs_shard_height", "Newest decided block that is on this seat's disk.");
     describe_gauge!("anfs_shard_view", "View that the shard is in, as this seat knows it.");
+    describe_gauge!("anfs_shard_acting", "1 while this seat acts as sequence generator.");
+    describe_counter!("anfs_shard_views_changed_total", "Views that this seat entered since start.");
+    describe_counter!(
+        "anfs_shard_convictions_total",
+        "Blocks that a quorum found invalid since start, as this seat saw it."
+    );
     describe_gauge!(
         "anfs_shard_certified_lag",
         "Blocks that are proposed or claimed by others above the newest one decided here."
@@ -147,7 +166,7 @@ fn describe() {
         "anfs_network_dropped_messages_total",
         "Messages of other seats dropped because too many waited."
     );
-    describe_counter!("anfs_consensus_evidence_total", "Proofs of misbehaviour found.");
+    describe_counter!("anfs_consensus_evidence_total", "Proofs of misbehaviour found, by kind.");
     describe_counter!(
         "anfs_peer_offences_total",
         "Breaches of the protocol by peers that prove nothing to others."

@@ -135,6 +135,11 @@ impl BlockRun {
         self.executor.gas_used()
     }
 
+    /// The next nonce of an account, as of the last executed transaction.
+    pub(crate) fn nonce(&self, address: &Address) -> Result<u64, NodeError> {
+        Ok(self.executor.account(address)?.map_or(0, |account| account.nonce))
+    }
+
     pub(crate) fn base_fee(&self) -> u64 {
         self.base_fee
     }

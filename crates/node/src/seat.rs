@@ -23,6 +23,7 @@ use crate::context::{ExecutedBlocks, Health, SeatContext, SharedPool, Standing};
 use crate::engine::{Engine, EngineInbox};
 use crate::error::NodeError;
 use crate::inbox::Inbox;
+use crate::liar::Liar;
 use crate::metrics::SeatMetrics;
 use crate::run::{BlockRun, ExecutedBlock, FollowError};
 use crate::transport::{Mailbox, Transport};
@@ -51,6 +52,11 @@ pub struct SeatConfig {
     pub clock: Arc<dyn Clock>,
     /// The disk of its logs; the system's unless given.
     pub disk: Option<Arc<dyn Disk>>,
+    /// Whether its network is being created by this very start. Otherwise a seat that finds no record of what
+    /// it signed watches the chain before it signs: it may have lost the record.
+    pub founding: bool,
+    /// Whether it misbehaves on purpose: with false alerts and silence, signed with its own key.
+    pub byzantine: bool,
 }
 
 /// Messages of other seats that may wait for the engine; more are dropped.
@@ -71,6 +77,7 @@ pub struct Seat {
     status: Arc<RwLock<ShardStatus>>,
     inboxes: Inboxes,
     threads: Vec<(&'static str, JoinHandle<()>)>,
+    killed: bool,
 }
 
 #[derive(Debug)]
@@ -96,13 +103,18 @@ impl Seat {
     pub fn start(config: &SeatConfig, transport: &Arc<dyn Transport>) -> Result<Self, NodeError> {
         let genesis_state = WorldState::genesis(config.spec.accounts.iter())?;
         let genesis = config.spec.genesis_header(config.domain, genesis_state.root(), EMPTY_ROOT).seal();
-        let options = StoreOptions::new(&config.dir, config.spec.network, genesis.hash());
+        let mut options = StoreOptions::new(&config.dir, config.spec.network, genesis.hash());
+        options.replace_lost_record = true;
         let disk = config.disk.clone().unwrap_or_else(|| Arc::new(SystemDisk));
         let (store, recovered) = Store::open_on(options, &disk)?;
         let (context, flushed) =
             prepare(config, Arc::new(store), &genesis, genesis_state, recovered.flushed, recovered.tail)?;
         let replayed = read_log(&recovered.votes)?;
-        let core = make_core(config, &context, replayed.clone())?;
+        let mut core = make_core(config, &context, replayed.clone())?;
+        if recovered.record_created && !config.founding {
+            tracing::warn!(seat = %config.seat, "the record of what this seat signed is missing: it watches the chain before it signs");
+            core.watch_first();
+        }
         let inboxes = Inboxes {
             engine: Arc::new(Inbox::new(LOCAL_QUEUE, NETWORK_QUEUE)),
             work: Arc::new(Inbox::new(WORK_QUEUE, AHEAD_QUEUE)),
@@ -110,17 +122,19 @@ impl Seat {
             commits: Arc::new(Inbox::new(COMMIT_QUEUE, 1)),
             flushes: Arc::new(Inbox::new(1, 1)),
         };
-        transport.attach(config.seat, Mailbox::new(inboxes.engine.clone()));
+        transport.attach(config.seat, Mailbox::new(inboxes.engine.clone(), context.clone()));
         let status = Arc::new(RwLock::new(core.status()));
         let transport = transport.clone();
-        let mut seat = Self { context, transport, status, inboxes, threads: Vec::new() };
-        seat.spawn(core, flushed, &replayed)?;
+        let liar = config.byzantine.then(|| Liar::new(config.key.clone(), config.seat));
+        let mut seat = Self { context, transport, status, inboxes, threads: Vec::new(), killed: false };
+        seat.spawn(core, liar, flushed, &replayed)?;
         Ok(seat)
     }
 
     fn spawn(
         &mut self,
         core: ShardCore,
+        liar: Option<Liar>,
         flushed: (Height, WorldState),
         replayed: &[LogRecord],
     ) -> Result<(), NodeError> {
@@ -146,7 +160,8 @@ impl Seat {
         let builder = Builder::new(context.clone(), engine.clone(), transport.clone());
         let inbox = slots.clone();
         self.thread("builder", slots.clone(), move || builder.run(&inbox))?;
-        let engine_loop = Engine::new(context, core, transport, work, slots, self.status.clone(), replayed);
+        let status = self.status.clone();
+        let engine_loop = Engine::new(context, core, transport, work, slots, status, replayed).lying(liar);
         let inbox = engine.clone();
         self.thread("engine", engine, move || engine_loop.run(&inbox))
     }
@@ -204,6 +219,10 @@ impl Seat {
         &self.context
     }
 
+    pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
     pub(crate) fn status_cell(&self) -> &Arc<RwLock<ShardStatus>> {
         &self.status
     }
@@ -211,6 +230,29 @@ impl Seat {
     /// Stops the threads, front to back, and writes the state so that the next start is quick.
     pub fn stop(self) {
         drop(self);
+    }
+
+    /// Stops the threads where they are, as near to a power cut as threads come: what waits is forgotten,
+    /// and nothing is flushed.
+    pub fn kill(mut self) {
+        self.transport.detach(self.context.seat);
+        self.context.health.stop();
+        let Inboxes { engine, work, slots, commits, flushes } = &self.inboxes;
+        slots.abort();
+        engine.abort();
+        work.abort();
+        commits.abort();
+        flushes.abort();
+        for (thread, handle) in std::mem::take(&mut self.threads) {
+            self.join(thread, handle);
+        }
+        self.killed = true;
+    }
+
+    fn join(&self, thread: &str, handle: JoinHandle<()>) {
+        if handle.join().is_err() {
+            tracing::error!(seat = %self.context.seat, thread, "a thread panicked");
+        }
     }
 
     fn shut_down(&mut self) {
@@ -234,15 +276,16 @@ impl Seat {
         inbox.close();
         if let Some(at) = self.threads.iter().position(|(thread, _)| *thread == name) {
             let (_, handle) = self.threads.swap_remove(at);
-            if handle.join().is_err() {
-                tracing::error!(seat = %self.context.seat, thread = name, "a thread panicked");
-            }
+            self.join(name, handle);
         }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        if self.killed {
+            return;
+        }
         self.shut_down();
     }
 }
@@ -286,6 +329,7 @@ pub(crate) fn prepare(
         spec: spec.clone(),
         group,
         standing: Standing::default(),
+        views: parking_lot::Mutex::default(),
         clock: config.clock.clone(),
         store,
         chain: Arc::new(chain),
@@ -357,7 +401,13 @@ pub(crate) fn make_core(
         decided.extend(context.chain.block(height)?.and_then(|block| block.certificate.clone()));
     }
     let anchor = Anchor::new(&head.header, decided);
-    Ok(ShardCore::new(ShardConfig::clone(&context.group), Some(config.seat), Arc::new(crypto), anchor, replayed)?)
+    Ok(ShardCore::new(
+        ShardConfig::clone(&context.group),
+        Some(config.seat),
+        Arc::new(crypto),
+        anchor,
+        replayed,
+    )?)
 }
 
 fn read_log(records: &[Vec<u8>]) -> Result<Vec<LogRecord>, NodeError> {

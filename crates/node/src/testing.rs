@@ -67,6 +67,8 @@ impl Scene {
             pool: PoolLimits::for_chain(&spec),
             clock: Arc::new(LookClock::default()),
             disk: None,
+            founding: true,
+            byzantine: false,
             spec,
         };
         let context = open(&config);

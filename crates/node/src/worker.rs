@@ -1,4 +1,4 @@
-//! A verifier's hands: executes the sequence as it arrives, checks slices, and answers the consensus core.
+//! A seat's hands: executes the sequence as it arrives, checks slices, and answers the consensus core.
 //!
 //! Execution runs ahead of the header: when the proposal closes the slot, most of its transactions have
 //! been executed already. The *slices* (hash clock and signatures) cannot be checked before the header is
@@ -133,16 +133,14 @@ impl Worker {
         }
     }
 
-    /// Forgets a block that is not to be; the generator's transactions in it wait for another one.
+    /// Forgets a block that is not to be; its transactions wait for another one.
     fn forget(&mut self, hash: &BlockHash) {
         self.checked.remove(hash);
         self.waiting.retain(|_, works| {
             works.retain(|work| !matches!(work, Work::Check { block, .. } if block.header.hash() == *hash));
             !works.is_empty()
         });
-        if let Some(executed) = self.context.executed.remove(hash)
-            && executed.header.proposer == self.context.seat
-        {
+        if let Some(executed) = self.context.executed.remove(hash) {
             self.context.pool.give_back(&executed.transactions);
         }
     }
@@ -163,7 +161,7 @@ impl Worker {
                 return Ok(());
             }
             let Some(parent) = self.context.executed.get(&key.parent) else { return Ok(()) };
-            let run = self.start_run(parent, slot)?;
+            let run = self.start_run(parent, slot, key.view)?;
             self.streams.insert(key, Stream { slot, run, fault: None });
         }
         let Some(stream) = self.streams.get_mut(&key) else { return Ok(()) };
@@ -174,10 +172,9 @@ impl Worker {
         stream.follow(entries)
     }
 
-    fn start_run(&self, parent: Arc<ExecutedBlock>, slot: Slot) -> Result<BlockRun, NodeError> {
+    fn start_run(&self, parent: Arc<ExecutedBlock>, slot: Slot, view: View) -> Result<BlockRun, NodeError> {
         let context = &self.context;
-        let beneficiary = generator_beneficiary(context);
-        let place = context.executed.place(&parent, slot, beneficiary);
+        let place = context.executed.place(&parent, slot, context.beneficiary(view));
         BlockRun::start(context, parent, &place)
     }
 
@@ -225,7 +222,7 @@ impl Worker {
         let mut stream = match ahead {
             Some(stream) => stream,
             None => {
-                let run = self.start_run(parent, header.slot)?;
+                let run = self.start_run(parent, header.slot, header.view)?;
                 Stream { slot: header.slot, run, fault: None }
             }
         };
@@ -252,7 +249,7 @@ impl Worker {
     /// Compares with the header what is not compared yet: the core has matched it with the entries.
     fn compare(&self, block: &Block, outcome: &RunOutcome) -> Result<(), Fault> {
         let (spec, header) = (&self.context.spec, &block.header);
-        if header.beneficiary != generator_beneficiary(&self.context) {
+        if header.beneficiary != self.context.beneficiary(header.view) {
             return Err(Fault::Execution(ExecutionField::Beneficiary));
         }
         let costs: Vec<LinkCost> = block.body.entries.iter().map(LinkCost::from).collect();
@@ -367,12 +364,6 @@ fn check_slices(
         done.insert(slice);
     }
     Ok(())
-}
-
-/// The account that earns the tips of the generator's blocks.
-pub(crate) fn generator_beneficiary(context: &SeatContext) -> alloy_primitives::Address {
-    let shard = context.domain.0.saturating_sub(1) as usize;
-    context.spec.shards[shard].generator.beneficiary
 }
 
 #[cfg(test)]

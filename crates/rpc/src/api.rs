@@ -3,6 +3,7 @@
 pub(crate) mod anfs;
 pub(crate) mod blocks;
 pub(crate) mod debug;
+pub(crate) mod devnet;
 pub(crate) mod execute;
 pub(crate) mod fees;
 pub(crate) mod filters;

@@ -17,7 +17,8 @@ use alloy_rpc_types_trace::geth::{
     GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
 };
 use anfs_primitives::{
-    BlockBody, BlockHash, Certificate, Height, Receipt, RecoveredTransaction, SealedHeader, SignerSet,
+    BlockBody, BlockHash, Certificate, Height, Receipt, RecoveredTransaction, SealedHeader, SeatIndex,
+    SignerSet,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -400,10 +401,69 @@ pub struct NodeStatus {
     pub stalled: Option<String>,
 }
 
+/// Who leads the shard, and how it came to that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewStatus {
+    /// The seat whose knowledge this is: the one that serves this port.
+    pub seat: SeatIndex,
+    /// View that the shard is in.
+    pub view: u64,
+    /// Whether its leader has shown what must be carried on; before that nothing is decided in it.
+    pub open: bool,
+    /// The seat that acts as sequence generator in this view.
+    pub acting: SeatIndex,
+    /// Who leads the views after this one, in turn.
+    pub succession: Vec<SeatIndex>,
+    /// Views entered since the seat started.
+    pub views_changed: u64,
+    /// Blocks that a quorum found invalid, since the seat started.
+    pub convictions: u64,
+    /// Pieces of evidence found since the seat started.
+    pub evidence: u64,
+    /// Why the seat signs nothing, if so.
+    pub hold: Option<String>,
+    /// The last change of view, if there was one since the seat started.
+    pub last_change: Option<ViewChangeNote>,
+    /// The latest pieces of evidence, oldest first.
+    pub recent_evidence: Vec<EvidenceNote>,
+}
+
+/// A change of view, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewChangeNote {
+    /// The view that was entered.
+    pub view: u64,
+    /// When, in milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// Why, as far as the seat knows.
+    pub reason: String,
+}
+
+/// A proof of misbehaviour, for people: the proof itself is in the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvidenceNote {
+    /// What was done.
+    pub kind: String,
+    /// The seat that did it.
+    pub offender: SeatIndex,
+    /// Height that it concerns; zero when it concerns a view.
+    pub height: Height,
+    /// View that it concerns.
+    pub view: u64,
+    /// When it was found, in milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+}
+
 /// What only this network has.
 pub trait ShardInfo: Send + Sync + Debug {
     /// How far the node is.
     fn status(&self) -> NodeStatus;
+
+    /// Who leads the shard.
+    fn view(&self) -> ViewStatus;
 
     /// The entries of a block, ticks included.
     ///
@@ -434,6 +494,58 @@ pub trait Probe: Send + Sync + Debug {
 
     /// The metrics in Prometheus' text format.
     fn metrics(&self) -> String;
+}
+
+/// One seat of a development network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeatReport {
+    /// Its index: 0 is the generator of the chain spec, the others are verifiers.
+    pub seat: SeatIndex,
+    /// Whether it runs.
+    pub running: bool,
+    /// Whether it acts as sequence generator, as far as the seat that serves this port knows.
+    pub acting: bool,
+    /// Whether this port is served from it.
+    pub serving: bool,
+    /// Whether it is on the far side of a cut of the network.
+    pub cut: bool,
+    /// Whether it misbehaves on purpose.
+    pub byzantine: bool,
+    /// Its newest decided block, while it runs.
+    pub height: Option<Height>,
+    /// The view that it is in, while it runs.
+    pub view: Option<u64>,
+    /// What keeps it from working, or why it signs nothing, if so.
+    pub trouble: Option<String>,
+}
+
+/// Faults on purpose: only a development network has this. Every method runs on the blocking pool.
+pub trait DevnetControl: Send + Sync + Debug {
+    /// All seats.
+    fn seats(&self) -> Vec<SeatReport>;
+
+    /// Stops a seat at once: what it had not written is lost. Another one serves this port if need be.
+    ///
+    /// # Errors
+    /// [`BackendError::InvalidParams`] when there is no such seat, it does not run, or no other one does.
+    fn stop_seat(&self, seat: SeatIndex) -> Result<(), BackendError>;
+
+    /// Starts a stopped seat from its folder.
+    ///
+    /// # Errors
+    /// [`BackendError::InvalidParams`] when there is no such seat or it runs; [`BackendError::Internal`] when
+    /// it cannot start.
+    fn start_seat(&self, seat: SeatIndex) -> Result<(), BackendError>;
+
+    /// Parts these seats from all others until [`Self::heal`].
+    ///
+    /// # Errors
+    /// [`BackendError::InvalidParams`] when there is no such seat.
+    fn cut(&self, seats: &[SeatIndex]) -> Result<(), BackendError>;
+
+    /// Mends the network.
+    fn heal(&self);
 }
 
 /// Time for filters that expire; a parameter so that tests can move it.
@@ -477,6 +589,8 @@ pub struct Backend {
     pub probe: Arc<dyn Probe>,
     /// Unlocked accounts of a development network.
     pub signer: Option<Arc<dyn Signer>>,
+    /// Control of a development network.
+    pub devnet: Option<Arc<dyn DevnetControl>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }

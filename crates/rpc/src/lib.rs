@@ -35,9 +35,9 @@ mod wire;
 mod ws;
 
 pub use backend::{
-    AccountView, At, Backend, BackendError, CallRequest, ChainReader, Clock, Events, Executor,
-    MonotonicClock, NodeStatus, PoolContent, PoolStatus, Probe, RpcBlock, RpcHeader, SequenceProof,
-    ShardInfo, Signer, StateReader, TxPool,
+    AccountView, At, Backend, BackendError, CallRequest, ChainReader, Clock, DevnetControl, Events,
+    EvidenceNote, Executor, MonotonicClock, NodeStatus, PoolContent, PoolStatus, Probe, RpcBlock, RpcHeader,
+    SeatReport, SequenceProof, ShardInfo, Signer, StateReader, TxPool, ViewChangeNote, ViewStatus,
 };
 pub use config::{ConfigError, RpcConfig};
 pub use error::RpcError;

@@ -6,7 +6,9 @@ use std::sync::{Arc, LazyLock};
 use alloy_primitives::Bytes;
 use serde::Deserialize;
 
-use crate::api::{Api, Reply, anfs, blocks, debug, execute, fees, filters, logs, net, sign, state, txpool};
+use crate::api::{
+    Api, Reply, anfs, blocks, debug, devnet, execute, fees, filters, logs, net, sign, state, txpool,
+};
 use crate::error::{METHOD_NOT_FOUND, RpcError};
 use crate::params::Params;
 use crate::subscriptions::{Session, Start};
@@ -77,6 +79,7 @@ pub const METHODS: &[Method] = &[
     quick("anfs_getShardHeader", anfs::shard_header),
     heavy("anfs_getSlices", anfs::slices),
     quick("anfs_status", anfs::status),
+    quick("anfs_view", anfs::view),
     refused(
         "debug_executionWitness",
         "a witness carries RLP headers, which the blocks of this network do not have",
@@ -94,6 +97,11 @@ pub const METHODS: &[Method] = &[
     heavy("debug_traceBlockByNumber", debug::trace_block_by_number),
     heavy("debug_traceCall", debug::trace_call),
     heavy("debug_traceTransaction", debug::trace_transaction),
+    heavy("devnet_cut", devnet::cut),
+    heavy("devnet_heal", devnet::heal),
+    heavy("devnet_seats", devnet::seats),
+    heavy("devnet_startSeat", devnet::start_seat),
+    heavy("devnet_stopSeat", devnet::stop_seat),
     quick("eth_accounts", sign::accounts),
     quick("eth_baseFee", fees::base_fee),
     quick("eth_blobBaseFee", fees::blob_base_fee),

@@ -37,6 +37,9 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// Memory for pages of the state tables.
     pub cache_bytes: usize,
+    /// Begins an empty signing record when the folder has lost its own. Whoever sets it must not sign before
+    /// what may have been signed has lost its meaning; see [`Recovered::record_created`].
+    pub replace_lost_record: bool,
 }
 
 impl StoreOptions {
@@ -50,6 +53,7 @@ impl StoreOptions {
             flush_every: 16,
             segment_bytes: 64 * 1024 * 1024,
             cache_bytes: 128 * 1024 * 1024,
+            replace_lost_record: false,
         }
     }
 }
@@ -72,6 +76,8 @@ pub struct Recovered {
     pub tail: Tail,
     /// The signing record, oldest first.
     pub votes: Vec<Vec<u8>>,
+    /// There was no signing record: an empty one was begun.
+    pub record_created: bool,
 }
 
 /// The durable blocks above the flushed state, read as they are asked for.
@@ -152,13 +158,15 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_on(options: StoreOptions, disk: &Arc<dyn Disk>) -> Result<(Self, Recovered), StoreError> {
-        let StoreOptions { dir, network, genesis, flush_every, segment_bytes, cache_bytes } = options;
+        let StoreOptions { dir, network, genesis, replace_lost_record, .. } = options;
+        let StoreOptions { flush_every, segment_bytes, cache_bytes, .. } = options;
         let binding = Binding { network, genesis };
         create_folder(&**disk, &dir)?;
         let lock = FolderLock::acquire(&dir)?;
         let tables = StateTables::open(dir.join("state.redb"), cache_bytes)?;
         let bound = tables.check_binding(binding)?;
-        let (votes, records) = VoteLog::open(disk.clone(), dir.clone(), binding, !bound)?;
+        let (votes, records) =
+            VoteLog::open(disk.clone(), dir.clone(), binding, !bound || replace_lost_record)?;
         let blocks = Arc::new(BlockLog::open(disk.clone(), dir.join("blocks"), binding, segment_bytes)?);
         // A process killed between creating or renaming a file and the fsync leaves names that only memory
         // holds, and what they lead to is trusted from here on. Before binding, so that a folder is bound
@@ -170,7 +178,9 @@ impl Store {
         let index = recover_index(&tables, &blocks)?;
         let first = index.flushed.map_or(0, |(height, _)| height.0) + 1;
         let tail = Tail { blocks: blocks.clone(), heights: first..=blocks.head() };
-        let recovered = Recovered { flushed: index.flushed, tail, votes: records };
+        let record_created = records.is_none();
+        let votes_held = records.unwrap_or_default();
+        let recovered = Recovered { flushed: index.flushed, tail, votes: votes_held, record_created };
         let store = Self {
             tables: Arc::new(tables),
             blocks,

@@ -15,6 +15,9 @@ const FILE: &str = "votes.log";
 const NEW_FILE: &str = "votes.log.new";
 const MAGIC: [u8; 8] = *b"ANFSVOT1";
 
+/// What was in the record, oldest first.
+type Records = Vec<Vec<u8>>;
+
 /// The write-ahead log of the consensus core.
 #[derive(Debug)]
 pub(crate) struct VoteLog {
@@ -25,23 +28,24 @@ pub(crate) struct VoteLog {
 }
 
 impl VoteLog {
-    /// Opens the record and reads it back, cutting off a torn tail. A missing one is created only when
-    /// `fresh`: a seat that forgot what it signed could sign the opposite.
+    /// Opens the record and reads it back, cutting off a torn tail; `None` in place of the records when there
+    /// was none. That one is created only when `fresh`: a seat that forgot what it signed could sign the
+    /// opposite.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         binding: Binding,
         fresh: bool,
-    ) -> Result<(Self, Vec<Vec<u8>>), StoreError> {
+    ) -> Result<(Self, Option<Records>), StoreError> {
         let path = dir.join(FILE);
         let names = disk.list(&dir).map_err(StoreError::io("list", &dir))?;
         if names.iter().any(|name| name == NEW_FILE) {
             let leftover = dir.join(NEW_FILE);
             disk.remove(&leftover).map_err(StoreError::io("remove", &leftover))?;
         }
-        let mut records = Vec::new();
+        let mut records = None;
         let appender = if names.iter().any(|name| name == FILE) {
-            open_existing(&*disk, &path, binding, &mut records)?
+            open_existing(&*disk, &path, binding, records.insert(Vec::new()))?
         } else if fresh {
             let (file, end) = write_new(&*disk, &dir, binding, &[])?;
             replace(&*disk, &dir)?;

@@ -2,13 +2,20 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anfs_node::genesis::{DEFAULT_CHAIN_ID, DEFAULT_MNEMONIC};
-use clap::Args;
+use clap::{Args, Subcommand};
+
+use super::DEFAULT_RPC_URL;
 
 /// See `anfs devnet --help`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DevnetArgs {
+    /// What to do with a network that runs already.
+    #[command(subcommand)]
+    pub(crate) command: Option<DevnetCommand>,
     /// Shards of the network. This version runs one.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
     pub(crate) shards: u16,
@@ -39,6 +46,9 @@ pub(crate) struct DevnetArgs {
     /// Gas that a block may use.
     #[arg(long, default_value_t = 200_000_000, value_parser = clap::value_parser!(u64).range(5_000_000..=1 << 40))]
     pub(crate) gas_limit: u64,
+    /// Verifiers that misbehave on purpose, with false alerts and silence: at most f of 3f + 1.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) byzantine: u16,
     /// Folder of the network; it is kept, and a later start goes on from it [default: the user's data folder].
     #[arg(long, env = "ANFS_DATA_DIR", conflicts_with = "ephemeral")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -54,4 +64,112 @@ pub(crate) struct DevnetArgs {
     /// Print only errors.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevnetCommand {
+    /// Stop, start and part the seats of a running devnet, and see how the shard takes it.
+    Chaos(ChaosArgs),
+}
+
+/// See `anfs devnet chaos --help`.
+#[derive(Debug, Args)]
+pub(crate) struct ChaosArgs {
+    /// What to break or mend.
+    #[command(subcommand)]
+    pub(crate) command: ChaosCommand,
+    /// URL of the devnet's JSON-RPC port [default: http://127.0.0.1:8545].
+    #[arg(long, value_name = "URL", env = "ANFS_RPC_URL", global = true)]
+    pub(crate) rpc_url: Option<String>,
+}
+
+impl ChaosArgs {
+    pub(crate) fn url(&self) -> &str {
+        self.rpc_url.as_deref().unwrap_or(DEFAULT_RPC_URL)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChaosCommand {
+    /// Show all seats: which run, who acts as generator, how far each one is.
+    Seats,
+    /// Kill a seat without warning: what it had not written is lost.
+    Kill {
+        /// Index of the seat, or `acting` for the one that acts as generator now.
+        #[arg(value_name = "SEAT", value_parser = parse_seat)]
+        seat: SeatChoice,
+    },
+    /// Start a killed seat again from its folder.
+    Start {
+        /// Index of the seat.
+        #[arg(value_name = "SEAT")]
+        seat: u16,
+    },
+    /// Part seats from all the others: messages between the two sides are lost until `heal`.
+    Cut {
+        /// Indices of the seats of one side.
+        #[arg(value_name = "SEAT", required = true, num_args = 1..)]
+        seats: Vec<u16>,
+    },
+    /// Mend the network after `cut`.
+    Heal,
+    /// Kill, start, cut and heal at random for a while, never more verifiers than the shard must bear.
+    Random {
+        /// For how long: 30s, 5m.
+        #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+        time: Duration,
+        /// Number that the choices are drawn from [default: a new one each time].
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
+}
+
+/// A seat by its index or by what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeatChoice {
+    Index(u16),
+    Acting,
+}
+
+fn parse_seat(text: &str) -> Result<SeatChoice, String> {
+    match text {
+        "acting" => Ok(SeatChoice::Acting),
+        index => {
+            index.parse().map(SeatChoice::Index).map_err(|_| "give the index of a seat, or `acting`".into())
+        }
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || "give a time such as 30s, 1500ms or 5m".to_owned();
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let millis = match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        _ => None,
+    };
+    // A day: whoever means more is likely to have mistyped.
+    let millis = millis.filter(|millis| (1..=86_400_000).contains(millis));
+    millis.map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_seats_are_read_as_people_write_them() {
+        for (text, millis) in [("30s", 30_000), ("1500ms", 1500), ("2m", 120_000)] {
+            assert_eq!(parse_time(text), Ok(Duration::from_millis(millis)));
+        }
+        for text in ["", "30", "s", "-1s", "0s", "9999999m", "1h"] {
+            assert!(parse_time(text).is_err(), "{text:?}");
+        }
+        assert_eq!(parse_seat("acting"), Ok(SeatChoice::Acting));
+        assert_eq!(parse_seat("3"), Ok(SeatChoice::Index(3)));
+        assert!(parse_seat("generator").is_err());
+    }
 }

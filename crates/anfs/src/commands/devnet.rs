@@ -77,6 +77,7 @@ fn config(args: &DevnetArgs) -> Result<DevnetConfig, CommandError> {
             genesis_time_ms: 0,
         },
         data_dir: if args.ephemeral { None } else { Some(data_dir(args)?) },
+        byzantine: args.byzantine,
         reset: args.reset,
         rpc: RpcConfig { listen: SocketAddr::new(args.host, args.port), ..RpcConfig::default() },
     })
@@ -160,8 +161,9 @@ impl StatusLine {
         if !self.live {
             return;
         }
-        let status = devnet.status();
-        let transactions = devnet.seats()[0].metrics().transactions();
+        let backend = devnet.backend();
+        let status = backend.status();
+        let transactions = backend.transactions();
         let now = Instant::now();
         let rate = self.last.map_or(0.0, |(then, before)| {
             #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
@@ -169,14 +171,25 @@ impl StatusLine {
             done / now.duration_since(then).as_secs_f64().max(0.001)
         });
         self.last = Some((now, transactions));
-        let head = devnet.chain().head().header.height;
+        let head = backend.chain().head().header.height;
         let lag = status.proposed.0.saturating_sub(head.0);
         let path =
             if status.fast_path { self.style.green("fast path") } else { self.style.yellow("full checks") };
         let trouble = devnet.trouble().map(|(seat, trouble, _)| format!(" · seat {seat}: {trouble}"));
+        let lead = match (status.view.0, status.view_open) {
+            (0, _) => String::new(),
+            (view, true) => format!(" · view {view}: seat {} acts", status.acting),
+            (view, false) => self.style.yellow(&format!(" · view {view} opens under seat {}", status.acting)),
+        };
+        let down: Vec<String> = devnet.stopped().iter().map(ToString::to_string).collect();
+        let down = if down.is_empty() {
+            String::new()
+        } else {
+            self.style.yellow(&format!(" · down: {}", down.join(", ")))
+        };
         let stall = status.stalled.map(|_| self.style.red(" · stalled")).unwrap_or_default();
         eprint!(
-            "\r\x1b[2K{} {head} · {rate:.0} TPS · {transactions} transactions · certified lag {lag} · {path}{stall}{}",
+            "\r\x1b[2K{} {head} · {rate:.0} TPS · {transactions} transactions · certified lag {lag} · {path}{lead}{down}{stall}{}",
             self.style.bold("height"),
             trouble.unwrap_or_default(),
         );

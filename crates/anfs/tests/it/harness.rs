@@ -114,6 +114,13 @@ impl Rpc {
         Some((response.status().as_u16(), bytes))
     }
 
+    /// Gets a page of the server; its status and text.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let mut response = self.agent.get(format!("{}{path}", self.url)).call().expect("the server answers");
+        let text = response.body_mut().read_to_string().expect("text");
+        (response.status().as_u16(), text)
+    }
+
     /// Calls a method; `None` when the server is gone, else the result or the error.
     #[expect(clippy::needless_pass_by_value, reason = "parameters are made on the spot by json!")]
     pub(crate) fn try_call(&self, method: &str, params: Value) -> Option<Result<Value, Value>> {

@@ -1,8 +1,10 @@
 //! The program as its users have it: real processes, real sockets, real disks.
 
 mod bad_input;
+mod chaos;
 mod cli;
 mod compat;
 mod crash;
 mod harness;
 mod lifecycle;
+mod sim;

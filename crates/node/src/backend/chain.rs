@@ -8,46 +8,54 @@ use anfs_primitives::{BlockHash, Height};
 use anfs_rpc::{AccountView, At, BackendError, ChainReader, RpcBlock, StateReader};
 use anfs_state::{StateRead, WorldState};
 
-use super::SeatBackend;
+use super::{SeatBackend, Served};
 use crate::error::NodeError;
 
 impl ChainReader for SeatBackend {
     fn chain_id(&self) -> u64 {
-        self.context.spec.network.0
+        let seat = self.seat();
+        seat.context.spec.network.0
     }
 
     fn head(&self) -> Arc<RpcBlock> {
-        self.chain.head()
+        let seat = self.seat();
+        seat.chain.head()
     }
 
     fn block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, BackendError> {
-        Ok(self.chain.block(height)?)
+        let seat = self.seat();
+        Ok(seat.chain.block(height)?)
     }
 
     fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, BackendError> {
-        Ok(self.chain.height_of(hash)?)
+        let seat = self.seat();
+        Ok(seat.chain.height_of(hash)?)
     }
 
     fn transaction(&self, hash: &B256) -> Result<Option<(Height, u32)>, BackendError> {
-        Ok(self.chain.transaction(hash)?)
+        let seat = self.seat();
+        Ok(seat.chain.transaction(hash)?)
     }
 
     fn next_base_fee(&self) -> u64 {
-        let head = self.chain.head();
-        self.context.spec.next_base_fee(head.header.base_fee, head.header.gas_used)
+        let seat = self.seat();
+        let head = seat.chain.head();
+        seat.context.spec.next_base_fee(head.header.base_fee, head.header.gas_used)
     }
 
     fn next_timestamp(&self) -> u64 {
-        let spec = &self.context.spec;
-        let next = self.chain.head().header.slot.next();
-        spec.slot_timestamp(spec.slot_at(self.context.clock.now_ms()).max(next))
+        let seat = self.seat();
+        let spec = &seat.context.spec;
+        let next = seat.chain.head().header.slot.next();
+        spec.slot_timestamp(spec.slot_at(seat.context.clock.now_ms()).max(next))
     }
 
     fn syncing(&self) -> Option<SyncInfo> {
-        let status = self.status.read();
+        let seat = self.seat();
+        let status = seat.status.read();
         // A generator runs a few blocks ahead of certification; only a real gap is a sync.
         let lag = status.seen.0.saturating_sub(status.certified.0);
-        (lag > 2 * u64::from(self.context.spec.pipeline_depth)).then(|| SyncInfo {
+        (lag > 2 * u64::from(seat.context.spec.pipeline_depth)).then(|| SyncInfo {
             current_block: alloy_primitives::U256::from(status.certified.0),
             highest_block: alloy_primitives::U256::from(status.seen.0),
             ..SyncInfo::default()
@@ -55,7 +63,7 @@ impl ChainReader for SeatBackend {
     }
 }
 
-impl SeatBackend {
+impl Served {
     pub(super) fn state_at(&self, at: At) -> Result<WorldState, BackendError> {
         match at {
             At::Pending => Ok(self.chain.head_state().1),
@@ -69,18 +77,21 @@ impl SeatBackend {
 
 impl StateReader for SeatBackend {
     fn account(&self, at: At, address: &Address) -> Result<AccountView, BackendError> {
-        let account = self.state_at(at)?.account(address).map_err(NodeError::from)?.unwrap_or_default();
+        let seat = self.seat();
+        let account = seat.state_at(at)?.account(address).map_err(NodeError::from)?.unwrap_or_default();
         Ok(AccountView { nonce: account.nonce, balance: account.balance })
     }
 
     fn code(&self, at: At, address: &Address) -> Result<Bytes, BackendError> {
-        let state = self.state_at(at)?;
+        let seat = self.seat();
+        let state = seat.state_at(at)?;
         let Some(account) = state.account(address).map_err(NodeError::from)? else { return Ok(Bytes::new()) };
         Ok(state.code(&account.code_hash).map_err(NodeError::from)?)
     }
 
     fn storage(&self, at: At, address: &Address, slot: &B256) -> Result<B256, BackendError> {
-        let value = self.state_at(at)?.storage(address, slot).map_err(NodeError::from)?;
+        let seat = self.seat();
+        let value = seat.state_at(at)?.storage(address, slot).map_err(NodeError::from)?;
         Ok(value.into())
     }
 
@@ -90,7 +101,8 @@ impl StateReader for SeatBackend {
         address: &Address,
         slots: &[B256],
     ) -> Result<EIP1186AccountProofResponse, BackendError> {
-        let proof = self.state_at(at)?.prove(address, slots).map_err(NodeError::from)?;
+        let seat = self.seat();
+        let proof = seat.state_at(at)?.prove(address, slots).map_err(NodeError::from)?;
         let account = proof.info.unwrap_or_default();
         Ok(EIP1186AccountProofResponse {
             address: *address,

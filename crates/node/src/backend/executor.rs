@@ -17,10 +17,10 @@ use anfs_primitives::Height;
 use anfs_rpc::{At, BackendError, CallRequest, Executor, RpcBlock};
 use anfs_state::WorldState;
 
-use super::SeatBackend;
+use super::{SeatBackend, Served};
 use crate::run::{Place, block_env, child_env};
 
-impl SeatBackend {
+impl Served {
     fn existing(&self, height: Height) -> Result<Arc<RpcBlock>, BackendError> {
         let block = self.chain.block(height)?;
         block.ok_or_else(|| BackendError::InvalidParams(format!("block {height} does not exist yet")))
@@ -60,24 +60,28 @@ impl SeatBackend {
 
 impl Executor for SeatBackend {
     fn call(&self, at: At, request: CallRequest) -> Result<Bytes, BackendError> {
+        let seat = self.seat();
         let overrides = EvmOverrides::new(request.state_overrides, request.block_overrides);
-        self.simulator(at)?.call(&request.transaction, &overrides).map_err(refusal)
+        seat.simulator(at)?.call(&request.transaction, &overrides).map_err(refusal)
     }
 
     fn estimate_gas(&self, at: At, request: CallRequest) -> Result<u64, BackendError> {
+        let seat = self.seat();
         let overrides = EvmOverrides::new(request.state_overrides, request.block_overrides);
-        self.simulator(at)?.estimate_gas(&request.transaction, &overrides).map_err(refusal)
+        seat.simulator(at)?.estimate_gas(&request.transaction, &overrides).map_err(refusal)
     }
 
     fn create_access_list(&self, at: At, request: CallRequest) -> Result<AccessListResult, BackendError> {
+        let seat = self.seat();
         let overrides = EvmOverrides::new(request.state_overrides, request.block_overrides);
-        self.simulator(at)?.create_access_list(&request.transaction, &overrides).map_err(refusal)
+        seat.simulator(at)?.create_access_list(&request.transaction, &overrides).map_err(refusal)
     }
 
     fn simulate(&self, at: At, payload: SimulatePayload) -> Result<Vec<SimulatedBlock>, BackendError> {
+        let seat = self.seat();
         let block = match at {
-            At::Block(height) => self.existing(height)?,
-            At::Pending => self.chain.head(),
+            At::Block(height) => seat.existing(height)?,
+            At::Pending => seat.chain.head(),
         };
         let parent = SimulationParent {
             number: block.number(),
@@ -86,8 +90,8 @@ impl Executor for SeatBackend {
             base_fee: block.header.base_fee,
             gas_used: block.header.gas_used,
         };
-        let spec = self.context.spec.clone();
-        let simulator = self.simulator(At::Block(block.header.height))?;
+        let spec = seat.context.spec.clone();
+        let simulator = seat.simulator(At::Block(block.header.height))?;
         let next_base_fee = move |base_fee, gas_used| spec.next_base_fee(base_fee, gas_used);
         simulator.simulate_v1(&payload, parent, next_base_fee).map_err(refusal)
     }
@@ -98,7 +102,8 @@ impl Executor for SeatBackend {
         transaction: TransactionRequest,
         options: GethDebugTracingCallOptions,
     ) -> Result<GethTrace, BackendError> {
-        let (env, state) = self.scene(at)?;
+        let seat = self.seat();
+        let (env, state) = seat.scene(at)?;
         let overrides = EvmOverrides::new(options.state_overrides, options.block_overrides.map(Box::new));
         let tracer = Tracer::new(env, state, None, Limits::default()).map_err(refusal)?;
         tracer.trace_call(&transaction, &overrides, &options.tracing_options).map_err(refusal)
@@ -110,13 +115,14 @@ impl Executor for SeatBackend {
         index: u32,
         options: GethDebugTracingOptions,
     ) -> Result<GethTrace, BackendError> {
-        let block = self.existing(height)?;
+        let seat = self.seat();
+        let block = seat.existing(height)?;
         let Some((last, before)) =
             block.transactions.get(..=index as usize).and_then(|until| until.split_last())
         else {
             return Err(BackendError::InvalidParams(format!("block {height} has no transaction {index}")));
         };
-        let mut tracer = self.tracer(&block)?;
+        let mut tracer = seat.tracer(&block)?;
         for tx in before {
             tracer = tracer.skip(tx).map_err(refusal)?;
         }
@@ -128,8 +134,9 @@ impl Executor for SeatBackend {
         height: Height,
         options: GethDebugTracingOptions,
     ) -> Result<Vec<TraceResult>, BackendError> {
-        let block = self.existing(height)?;
-        self.tracer(&block)?.trace_all(&block.transactions, &options).map_err(refusal)
+        let seat = self.seat();
+        let block = seat.existing(height)?;
+        seat.tracer(&block)?.trace_all(&block.transactions, &options).map_err(refusal)
     }
 }
 

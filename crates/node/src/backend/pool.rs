@@ -1,49 +1,56 @@
 //! The transaction pool, and the hot path of the whole server: admission.
 
 use alloy_primitives::{Address, B256, Bytes};
-use anfs_mempool::AccountView;
 use anfs_primitives::{RecoveredTransaction, SignedTransaction};
 use anfs_rpc::{BackendError, PoolContent, PoolStatus, TxPool};
-use anfs_state::StateRead;
 
-use super::SeatBackend;
-use crate::error::NodeError;
+use super::{SeatBackend, Served};
+use crate::context::Refusal;
+use crate::relay;
 
 impl TxPool for SeatBackend {
     fn submit(&self, raw: Bytes) -> Result<B256, BackendError> {
+        let seat = self.seat();
         let rejected = |error: &dyn std::fmt::Display| BackendError::Rejected(error.to_string());
         let signed = SignedTransaction::decode(&raw).map_err(|error| rejected(&error))?;
-        signed.check_network(self.context.spec.network).map_err(|error| rejected(&error))?;
+        signed.check_network(seat.context.spec.network).map_err(|error| rejected(&error))?;
         let tx = signed.recover().map_err(|error| rejected(&error))?;
         let hash = *tx.hash();
-        let (_, state) = self.chain.head_state();
-        let account = state.account(&tx.sender()).map_err(NodeError::from)?.unwrap_or_default();
-        let account = AccountView { nonce: account.nonce, balance: account.balance };
-        let now_ms = self.context.clock.now_ms();
-        let added = self.context.pool.pool.lock().add(tx, account, now_ms);
-        let added = added.map_err(|error| rejected(&error))?;
+        let (_, state) = seat.chain.head_state();
+        let added = seat.context.admit(tx.clone(), &state).map_err(|refusal| match refusal {
+            Refusal::Pool(error) => rejected(&error),
+            Refusal::Local(error) => error.into(),
+        })?;
+        relay::hand_on(&seat.context, &*seat.transport.0, &[tx]);
+        if seat.context.health.stopping() {
+            // Whoever takes over may not have it: better sent again than lost.
+            return Err(BackendError::Internal("this node is stopping: send the transaction again".into()));
+        }
         if !added.pending.is_empty() {
-            self.context.pool.ring();
-            self.announce(&added.pending);
+            self.announce(&seat, &added.pending);
         }
         Ok(hash)
     }
 
     fn pending_nonce(&self, sender: &Address) -> Option<u64> {
-        self.context.pool.pool.lock().pending_nonce(sender)
+        let seat = self.seat();
+        seat.context.pool.pool.lock().pending_nonce(sender)
     }
 
     fn get(&self, hash: &B256) -> Option<RecoveredTransaction> {
-        self.context.pool.pool.lock().get(hash).cloned()
+        let seat = self.seat();
+        seat.context.pool.pool.lock().get(hash).cloned()
     }
 
     fn best(&self, limit: usize) -> Vec<RecoveredTransaction> {
-        self.context.pool.pool.lock().best().take(limit).cloned().collect()
+        let seat = self.seat();
+        seat.context.pool.pool.lock().best().take(limit).cloned().collect()
     }
 
     fn content(&self) -> PoolContent {
+        let seat = self.seat();
         let mut content = PoolContent::default();
-        for sender in self.context.pool.pool.lock().content() {
+        for sender in seat.context.pool.pool.lock().content() {
             content.pending.extend(sender.pending);
             content.queued.extend(sender.queued);
         }
@@ -51,7 +58,8 @@ impl TxPool for SeatBackend {
     }
 
     fn content_from(&self, sender: &Address) -> PoolContent {
-        let content = self.context.pool.pool.lock().content_from(sender);
+        let seat = self.seat();
+        let content = seat.context.pool.pool.lock().content_from(sender);
         content.map_or_else(PoolContent::default, |content| PoolContent {
             pending: content.pending,
             queued: content.queued,
@@ -59,22 +67,24 @@ impl TxPool for SeatBackend {
     }
 
     fn status(&self) -> PoolStatus {
-        let status = self.context.pool.pool.lock().status();
+        let seat = self.seat();
+        let status = seat.context.pool.pool.lock().status();
         PoolStatus { pending: status.pending, queued: status.queued }
     }
 
     fn min_tip(&self) -> u128 {
-        self.context.pool.pool.lock().limits().tip_min
+        let seat = self.seat();
+        seat.context.pool.pool.lock().limits().tip_min
     }
 }
 
 impl SeatBackend {
     /// Tells subscribers which transactions can run now.
-    fn announce(&self, hashes: &[B256]) {
+    fn announce(&self, seat: &Served, hashes: &[B256]) {
         if self.pending.receiver_count() == 0 {
             return;
         }
-        let pool = self.context.pool.pool.lock();
+        let pool = seat.context.pool.pool.lock();
         for tx in hashes.iter().filter_map(|hash| pool.get(hash)) {
             // A subscriber that has just left is fine.
             let _ = self.pending.send(tx.clone());

@@ -17,6 +17,7 @@ impl Transport for Listener {
     fn attach(&self, _: SeatIndex, _: Mailbox) {}
     fn detach(&self, _: SeatIndex) {}
     fn send(&self, _: SeatIndex, _: SeatIndex, _: ConsensusMessage) {}
+    fn relay(&self, _: SeatIndex, _: SeatIndex, _: &[RecoveredTransaction]) {}
     fn broadcast(&self, _: SeatIndex, message: ConsensusMessage) {
         let ConsensusMessage::Fragment(fragment) = message else {
             panic!("a builder streams fragments only")

@@ -21,7 +21,7 @@ impl Rig {
         let status = Arc::new(RwLock::new(core.status()));
         let (work, slots) = (Arc::new(Inbox::new(64, 64)), Arc::new(Inbox::new(64, 1)));
         let hub = Arc::new(InProcessHub::new(4));
-        let engine = Engine::new(context, core, hub, work.clone(), Some(slots), status, &[]);
+        let engine = Engine::new(context, core, hub, work.clone(), slots, status, &[]);
         Self { scene, engine, work }
     }
 

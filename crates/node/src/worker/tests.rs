@@ -32,11 +32,17 @@ impl Pair {
 
     /// A block of the generator on this parent, in this slot, with what is in its pool.
     fn build(&self, height: u64, parent: B256) -> Arc<Block> {
-        let context = &self.generator.context;
+        let task = SlotTask { height: Height(height), slot: Slot(height), view: View::ZERO, parent };
+        Self::build_at(&self.generator, task)
+    }
+
+    /// What the seat of a scene builds.
+    fn build_at(scene: &Scene, task: SlotTask) -> Arc<Block> {
+        let context = &scene.context;
         let engine: Arc<EngineInbox> = Arc::new(Inbox::new(8, 8));
         let builder = Builder::new(context.clone(), engine.clone(), Arc::new(InProcessHub::new(4)));
         let slots = Inbox::new(8, 8);
-        slots.push(SlotTask { height: Height(height), slot: Slot(height), view: View::ZERO, parent });
+        slots.push(task);
         slots.close();
         builder.run(&slots).unwrap();
         match engine.receive(None) {
@@ -180,4 +186,25 @@ fn the_generators_dead_block_gives_its_transactions_back() {
     let (mut own, ..) = worker(&pair.generator);
     own.handle(Work::Drop(Unneeded::Block(block.header.hash()))).unwrap();
     assert_eq!(pair.generator.take(), txs.len());
+}
+
+#[test]
+fn what_an_undecided_block_of_another_generator_holds_waits_in_the_pool_of_the_next_one() {
+    let mut pair = Pair::new();
+    let tx = pair.generator.add(0);
+    let carried = pair.build(1, pair.genesis());
+    pair.check(&carried);
+    assert!(pair.verdict().is_some_and(|(_, result)| result.is_ok()));
+    // The verifier has a copy, and its turn has come.
+    let (seat, view) = (&pair.verifier, View(4));
+    seat.add_transaction(tx.clone());
+    seat.context.standing.set_view(view);
+    let parent = carried.header.hash();
+    let own = Pair::build_at(seat, SlotTask { height: Height(2), slot: Slot(2), view, parent });
+    assert_eq!(own.body.transactions().count(), 0, "it is in the block before");
+    assert_eq!(own.header.beneficiary, seat.context.spec.shards[0].verifiers[0].beneficiary);
+    assert!(seat.context.pool.pool.lock().get(tx.hash()).is_some(), "that block may still be dropped");
+    assert_eq!(seat.take(), 0);
+    pair.worker.handle(Work::Drop(Unneeded::Block(parent))).unwrap();
+    assert_eq!(pair.verifier.take(), 1);
 }

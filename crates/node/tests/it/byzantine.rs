@@ -1,12 +1,13 @@
-//! A generator that lies: its block is found invalid by every verifier, and never certified.
+//! A generator that lies: its block is found invalid by every verifier, never certified, and its last.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
-use anfs_consensus::shard::Stall;
 use anfs_crypto::votes;
 use anfs_primitives::vote::ExecutionField;
 use anfs_primitives::{
-    BoundedVec, ConsensusMessage, Entry, Fault, Fragment, Height, Proposal, SequencedTransaction, ShardHeader,
+    BlockHash, BoundedVec, ConsensusMessage, Entry, Fault, Fragment, Height, Proposal, SeatIndex,
+    SequencedTransaction, ShardHeader, View,
 };
 
 use crate::harness::{Shard, VERIFIERS, generator_key};
@@ -21,11 +22,15 @@ struct Liar {
     header: EditHeader,
     target: Option<Height>,
     bodies: BTreeMap<Height, Vec<Entry>>,
+    told: Lies,
 }
 
+/// Hashes of the blocks that were made up.
+type Lies = Arc<Mutex<Vec<BlockHash>>>;
+
 impl Liar {
-    fn forge(entry: EditEntry, header: EditHeader) -> Forge {
-        let mut liar = Self { entry, header, target: None, bodies: BTreeMap::new() };
+    fn forge(entry: EditEntry, header: EditHeader, told: Lies) -> Forge {
+        let mut liar = Self { entry, header, target: None, bodies: BTreeMap::new(), told };
         Box::new(move |message| match message {
             ConsensusMessage::Fragment(fragment) => ConsensusMessage::Fragment(liar.fragment(fragment)),
             ConsensusMessage::Proposal(proposal) => ConsensusMessage::Proposal(liar.proposal(proposal)),
@@ -65,31 +70,51 @@ impl Liar {
             return proposal;
         }
         header.entries_root = anfs_poh::entries_root(&self.bodies[&height]);
-        votes::sign_proposal(&generator_key(), &header.seal())
+        let lie = header.seal();
+        self.told.lock().unwrap().push(lie.hash());
+        votes::sign_proposal(&generator_key(), &lie)
     }
 }
 
-/// Runs a shard whose generator lies; every verifier must end with the fault, below the block.
+/// Runs a shard whose generator lies: every verifier finds the fault, the block is never decided, the liar is
+/// convicted, and the shard goes on under the next leader without losing a transaction.
 fn check(entry: EditEntry, header: EditHeader, expected: fn(Fault) -> bool) {
     let mut shard = Shard::stopped(VERIFIERS, None);
-    shard.wire.forge(Liar::forge(entry, header));
+    let lies = Lies::default();
+    shard.wire.forge(Liar::forge(entry, header, lies.clone()));
     shard.start_all();
     // The lie may begin with the next block.
     shard.wait_height(0, 2);
-    shard.submit(50, 0);
+    let transfers = shard.submit(50, 0);
     for seat in 1..=VERIFIERS {
-        shard.wait(seat, "the conviction", |seat| {
-            matches!(seat.status().stalled, Some(Stall::Convicted { .. }))
+        shard.wait(seat, "the conviction and the next view", |seat| {
+            let status = seat.status();
+            status.convictions > 0 && status.view > View::ZERO && status.view_open
         });
         let status = shard.seat(seat).status();
-        let Some(Stall::Convicted { height, block }) = status.stalled else { unreachable!() };
-        let (at, fault) = status.last_fault.expect("a verdict names its fault");
-        assert_eq!(at, height, "seat {seat}");
+        let (_, fault) = status.last_fault.expect("a verdict names its fault");
         assert!(expected(fault), "seat {seat}: {fault}");
-        assert_eq!(status.certified.0, height.0 - 1, "seat {seat}");
-        assert_ne!(status.certified_hash, block, "seat {seat}");
-        assert!(status.evidence > 0, "seat {seat} holds the proof");
+        let view = shard.backend(seat).shard.view();
+        let proof = view.recent_evidence.iter().find(|note| note.kind == "proposed an invalid block");
+        let proof = proof.expect("it holds the proof");
+        assert_eq!((proof.offender, proof.view), (SeatIndex::GENERATOR, 0), "seat {seat}");
+        let why = view.last_change.expect("the view has changed").reason;
+        assert!(why.contains("seat 0") || why.contains("the others"), "seat {seat}: {why}");
         assert!(!shard.seat(seat).health().stopping(), "a lie of the generator stops no verifier");
+    }
+    for transfer in &transfers {
+        shard.wait_included_at(1, transfer);
+    }
+    let reached = shard.height(1) + 3;
+    for seat in shard.indices() {
+        shard.wait_height(seat, reached);
+    }
+    shard.assert_agreement();
+    let lies = lies.lock().unwrap();
+    assert!(!lies.is_empty(), "it lied");
+    for height in 1..=reached {
+        let hash = shard.block(1, height).header.hash();
+        assert!(!lies.contains(&hash), "the lie was decided at height {height}");
     }
 }
 
@@ -155,4 +180,27 @@ fn gas_that_was_not_used() {
         true
     };
     check(keep_entry, edit, |fault| fault == Fault::Execution(ExecutionField::GasUsed));
+}
+
+#[test]
+fn a_verifier_that_lies_and_falls_silent_costs_time_only_and_leaves_evidence() {
+    let mut shard = Shard::stopped(VERIFIERS, None);
+    shard.byzantine = vec![1];
+    shard.start_all();
+    let transfers = shard.submit(50, 0);
+    // Past two rounds of its habits.
+    shard.wait_height(0, 70);
+    for transfer in &transfers {
+        shard.wait_included(transfer);
+    }
+    for seat in [0, 2, 3, 4] {
+        shard.wait(seat, "evidence of the false alerts", |seat| seat.status().evidence > 1);
+        let evidence = shard.backend(seat).shard.view().recent_evidence;
+        assert!(evidence.iter().all(|note| note.offender == SeatIndex(1)), "{evidence:?}");
+        assert!(evidence.iter().any(|note| note.kind == "called a valid block invalid"), "{evidence:?}");
+        assert_eq!(shard.seat(seat).status().convictions, 0, "one liar convicts nobody");
+    }
+    let status = shard.seat(0).status();
+    assert!(status.fast > 0 && status.slow > 0, "{status:?}");
+    shard.assert_agreement();
 }

@@ -41,6 +41,10 @@ pub(crate) struct Shard {
     folder: TempDir,
     runtime: Runtime,
     nonce: u64,
+    /// All seats have run: from now on a missing signing record is a lost one.
+    founded: bool,
+    /// Seats that misbehave on purpose.
+    pub(crate) byzantine: Vec<u16>,
 }
 
 /// The chain spec of these tests; networks differ by their id.
@@ -86,6 +90,8 @@ impl Shard {
             folder: TempDir::new().unwrap(),
             runtime: Builder::new_current_thread().enable_time().build().unwrap(),
             nonce: 0,
+            founded: false,
+            byzantine: Vec::new(),
         }
     }
 
@@ -102,10 +108,12 @@ impl Shard {
             key: seat_key(DEFAULT_MNEMONIC, index),
             entropy: [u8::try_from(seat).unwrap(); 32],
             dir: self.dir(seat),
-            limits: if seat == 0 { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },
+            limits: ChainLimits::SERVING,
             pool: PoolLimits::for_chain(&self.spec),
             clock: Arc::new(SystemClock),
             disk: self.disk.clone(),
+            founding: !self.founded,
+            byzantine: self.byzantine.contains(&seat),
         };
         let transport: Arc<dyn Transport> = self.wire.clone();
         self.seats[usize::from(seat)] = Some(Seat::start(&config, &transport)?);
@@ -123,10 +131,27 @@ impl Shard {
                 self.start_seat(seat);
             }
         }
+        self.founded = true;
     }
 
     pub(crate) fn stop_seat(&mut self, seat: u16) {
         self.seats[usize::from(seat)].take().expect("it runs").stop();
+    }
+
+    /// Stops a seat as a power cut would.
+    pub(crate) fn kill_seat(&mut self, seat: u16) {
+        self.seats[usize::from(seat)].take().expect("it runs").kill();
+    }
+
+    pub(crate) fn kill_all(&mut self) {
+        for seat in self.running() {
+            self.kill_seat(seat);
+        }
+    }
+
+    /// The seats that run.
+    pub(crate) fn running(&self) -> Vec<u16> {
+        self.indices().filter(|seat| self.seats[usize::from(*seat)].is_some()).collect()
     }
 
     pub(crate) fn stop_all(&mut self) {
@@ -145,8 +170,13 @@ impl Shard {
 
     /// What the RPC server would serve from.
     pub(crate) fn backend(&self, seat: u16) -> Backend {
+        self.clients(seat).serve(None, None)
+    }
+
+    /// The same, which can be led to another seat.
+    pub(crate) fn clients(&self, seat: u16) -> Arc<SeatBackend> {
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        SeatBackend::of(self.seat(seat), metrics, None)
+        SeatBackend::new(self.seat(seat), metrics)
     }
 
     pub(crate) fn height(&self, seat: u16) -> u64 {
@@ -218,13 +248,23 @@ impl Shard {
     /// Submits so many transfers to the generator.
     pub(crate) fn submit(&mut self, count: usize, input: usize) -> Vec<B256> {
         let backend = self.backend(0);
+        self.submit_to(&backend, count, input)
+    }
+
+    /// Submits so many transfers; every one is acknowledged.
+    pub(crate) fn submit_to(&mut self, backend: &Backend, count: usize, input: usize) -> Vec<B256> {
         (0..count).map(|_| backend.pool.submit(self.transfer(input)).unwrap()).collect()
     }
 
     /// Waits until the generator shows a transaction; the height of its block.
     pub(crate) fn wait_included(&self, hash: &B256) -> u64 {
+        self.wait_included_at(0, hash)
+    }
+
+    /// Waits until a seat shows a transaction; the height of its block.
+    pub(crate) fn wait_included_at(&self, seat: u16, hash: &B256) -> u64 {
         let mut at = 0;
-        self.wait(0, "a transaction", |seat| {
+        self.wait(seat, "a transaction", |seat| {
             let place = seat.chain().transaction(hash).unwrap();
             at = place.map_or(0, |(height, _)| height.0);
             place.is_some()
@@ -232,13 +272,14 @@ impl Shard {
         at
     }
 
-    /// Holds every seat's chain against the generator's, and every held state against its header.
+    /// Holds every running seat's chain against the first one's, and every held state against its header.
     pub(crate) fn assert_agreement(&self) {
-        let common = self.indices().map(|seat| self.height(seat)).min().unwrap();
+        let running = self.running();
+        let common = running.iter().map(|seat| self.height(*seat)).min().unwrap();
         assert!(common > 0, "nothing was decided");
         for height in 1..=common {
-            let expected = self.block(0, height);
-            for seat in self.indices() {
+            let expected = self.block(running[0], height);
+            for seat in running.iter().copied() {
                 let block = self.block(seat, height);
                 assert_eq!(block.header.hash(), expected.header.hash(), "seat {seat}, height {height}");
                 assert_eq!(block.receipts, expected.receipts, "seat {seat}, height {height}");

@@ -8,4 +8,5 @@ mod disk;
 mod folder;
 mod harness;
 mod restart;
+mod takeover;
 mod wire;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use anfs_node::{InProcessHub, Mailbox, Transport};
-use anfs_primitives::{ConsensusMessage, SeatIndex};
+use anfs_primitives::{ConsensusMessage, RecoveredTransaction, SeatIndex};
 use tokio::sync::watch;
 
 /// Turns a message of the generator into what its verifiers get to see.
@@ -78,6 +78,12 @@ impl Transport for Wire {
     fn send(&self, from: SeatIndex, to: SeatIndex, message: ConsensusMessage) {
         let message = self.rewrite(from, message);
         self.carry(from, to, message);
+    }
+
+    fn relay(&self, from: SeatIndex, to: SeatIndex, transactions: &[RecoveredTransaction]) {
+        if !self.cut.lock().unwrap().contains(&(from.0, to.0)) {
+            self.hub.relay(from, to, transactions);
+        }
     }
 
     fn broadcast(&self, from: SeatIndex, message: ConsensusMessage) {

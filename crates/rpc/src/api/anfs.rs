@@ -143,6 +143,11 @@ struct StatusObject {
     node: NodeStatus,
 }
 
+pub(crate) fn view(api: &Api, params: Params<'_>) -> Reply {
+    params.end()?;
+    json(&api.backend.shard.view())
+}
+
 pub(crate) fn status(api: &Api, params: Params<'_>) -> Reply {
     params.end()?;
     let chain = &api.backend.chain;

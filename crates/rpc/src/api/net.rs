@@ -36,8 +36,9 @@ pub(crate) fn sha3(_api: &Api, mut params: Params<'_>) -> Reply {
     json(&keccak256(data))
 }
 
-pub(crate) fn modules(_api: &Api, params: Params<'_>) -> Reply {
+pub(crate) fn modules(api: &Api, params: Params<'_>) -> Reply {
     params.end()?;
     let names = ["anfs", "debug", "eth", "net", "rpc", "txpool", "web3"];
-    json(&names.into_iter().map(|name| (name, "1.0")).collect::<BTreeMap<_, _>>())
+    let devnet = api.backend.devnet.is_some().then_some("devnet");
+    json(&names.into_iter().chain(devnet).map(|name| (name, "1.0")).collect::<BTreeMap<_, _>>())
 }

@@ -20,6 +20,7 @@ use anfs_primitives::{
 use anfs_rpc::{
     AccountView, At, Backend, BackendError, CallRequest, ChainReader, Clock, Events, Executor, NodeStatus,
     PoolContent, PoolStatus, Probe, RpcBlock, SequenceProof, ShardInfo, Signer, StateReader, TxPool,
+    ViewChangeNote, ViewStatus,
 };
 use tokio::sync::broadcast;
 
@@ -63,6 +64,7 @@ impl TestChain {
             shard: Arc::clone(self) as _,
             probe: Arc::clone(self) as _,
             signer: Some(Arc::clone(self) as _),
+            devnet: None,
             clock: Arc::clone(self) as _,
         }
     }
@@ -356,6 +358,21 @@ impl ShardInfo for TestChain {
             slow_blocks: 0,
             synced_blocks: 0,
             stalled: None,
+        }
+    }
+    fn view(&self) -> ViewStatus {
+        ViewStatus {
+            seat: SeatIndex(0),
+            view: 1,
+            open: true,
+            acting: SeatIndex(4),
+            succession: [3, 2, 1].map(SeatIndex).to_vec(),
+            views_changed: 1,
+            convictions: 0,
+            evidence: 0,
+            hold: None,
+            last_change: Some(ViewChangeNote { view: 1, unix_ms: 5, reason: "test".to_owned() }),
+            recent_evidence: Vec::new(),
         }
     }
     fn sequence(&self, _height: Height) -> Result<Option<BlockBody>, BackendError> {

@@ -18,6 +18,13 @@ async fn the_shard_is_shown() {
     assert_eq!(fixture.ok("anfs_getSequenceProof", json!([transfer(1).hash()])).await, Value::Null);
     assert_eq!(fixture.ok("anfs_getSequence", json!(["0x1", "0x0", "0x5"])).await["entryCount"], 0);
     assert_eq!(fixture.ok("anfs_status", json!([])).await["certifiedHeight"], 1);
+    let view = fixture.ok("anfs_view", json!([])).await;
+    assert_eq!((&view["acting"], &view["lastChange"]["reason"]), (&json!(4), &json!("test")));
+    for (method, params) in [("devnet_seats", json!([])), ("devnet_stopSeat", json!([0]))] {
+        let error = fixture.err(method, params).await;
+        assert_eq!(error["code"], -32601);
+        assert!(error["message"].as_str().unwrap().contains("anfs devnet"), "{method}: {error}");
+    }
 }
 
 #[tokio::test]

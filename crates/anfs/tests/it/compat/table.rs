@@ -8,11 +8,18 @@ use super::spec::{Spec, refusal, served};
 
 /// What to know of methods that are served.
 const NOTES: &[(&str, &str)] = &[
+    ("anfs_status", "how far the node is"),
+    ("anfs_view", "who acts as generator, who comes next, why the view changed, evidence"),
     ("debug_traceCall", "state and block overrides; tracers as `debug_traceTransaction`"),
     (
         "debug_traceTransaction",
         "struct logs, `callTracer`, `prestateTracer`, `4byteTracer`, `flatCallTracer`, `muxTracer`, `noopTracer`; no JavaScript",
     ),
+    ("devnet_cut", "`anfs devnet` only: parts these seats from the others"),
+    ("devnet_heal", "`anfs devnet` only"),
+    ("devnet_seats", "`anfs devnet` only: all seats as they stand"),
+    ("devnet_startSeat", "`anfs devnet` only: starts a stopped seat from its folder"),
+    ("devnet_stopSeat", "`anfs devnet` only: stops a seat without warning"),
     ("eth_accounts", "the funded accounts of a devnet"),
     ("eth_baseFee", "of the next block"),
     ("eth_blobBaseFee", "always 1 wei: there are no blob transactions"),

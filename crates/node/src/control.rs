@@ -1,0 +1,256 @@
+//! The seats of a development network: stopped and started while it runs, and parted from each other.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use anfs_primitives::{ChainSpec, DomainId, SeatIndex};
+use anfs_rpc::{BackendError, DevnetControl, SeatReport};
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
+
+use crate::backend::{SeatBackend, describe_hold};
+use crate::chain::ChainLimits;
+use crate::clock::Clock;
+use crate::context::SeatContext;
+use crate::error::NodeError;
+use crate::genesis;
+use crate::seat::{Seat, SeatConfig};
+use crate::transport::{InProcessHub, Transport};
+
+/// How long a start waits for requests that still read from the seat's old folder.
+const RELEASE_WAIT: Duration = Duration::from_millis(10);
+/// How often it looks.
+const RELEASE_LOOKS: u32 = 500;
+
+/// Where and of what the seats of a network are made.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) root: PathBuf,
+    pub(crate) mnemonic: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) hub: Arc<InProcessHub>,
+    /// So many verifiers misbehave on purpose, the first ones.
+    pub(crate) byzantine: u16,
+}
+
+impl Plan {
+    /// Starts a seat; `founding` when its network is being created.
+    pub(crate) fn start(&self, seat: SeatIndex, founding: bool) -> Result<Seat, NodeError> {
+        let config = SeatConfig {
+            seat,
+            domain: DomainId(1),
+            spec: self.spec.clone(),
+            key: genesis::seat_key(&self.mnemonic, seat),
+            entropy: rand::random(),
+            dir: self.root.join(format!("seat-{seat}")),
+            limits: if self.may_serve(seat) { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },
+            pool: anfs_mempool::PoolLimits::for_chain(&self.spec),
+            clock: self.clock.clone(),
+            disk: None,
+            founding,
+            byzantine: self.is_byzantine(seat),
+        };
+        let transport: Arc<dyn Transport> = self.hub.clone();
+        Seat::start(&config, &transport)
+    }
+
+    /// Seats that hold enough of the chain to serve it at once: the first generator, and as many heirs as
+    /// may be needed after f of them have failed. Any other seat can take over with less at hand.
+    fn may_serve(&self, seat: SeatIndex) -> bool {
+        let heirs = usize::from(self.spec.verifiers_per_shard.saturating_sub(1) / 3) + 1;
+        seat == SeatIndex::GENERATOR || self.succession().into_iter().take(heirs).any(|heir| heir == seat)
+    }
+
+    fn is_byzantine(&self, seat: SeatIndex) -> bool {
+        (1..=self.byzantine).contains(&seat.0)
+    }
+
+    fn succession(&self) -> Vec<SeatIndex> {
+        let base = (anfs_primitives::Height::ZERO, alloy_primitives::B256::ZERO);
+        let epoch = anfs_primitives::Epoch::ZERO;
+        anfs_consensus::ShardConfig::new(&self.spec, DomainId(1), epoch, base.1, base).succession
+    }
+}
+
+/// The seats, and the RPC server's view of them.
+#[derive(Debug)]
+pub(crate) struct Network {
+    plan: Plan,
+    places: Mutex<Vec<Place>>,
+    backend: Arc<SeatBackend>,
+    /// Held while a seat is stopped or started: one at a time.
+    turn: Mutex<()>,
+}
+
+/// Where one seat is.
+#[derive(Debug)]
+enum Place {
+    Running(Seat),
+    /// Stopped, or on its way; its old self may be read from for a moment.
+    Stopped(Weak<SeatContext>),
+}
+
+impl Place {
+    fn seat(&self) -> Option<&Seat> {
+        match self {
+            Self::Running(seat) => Some(seat),
+            Self::Stopped(_) => None,
+        }
+    }
+}
+
+impl Network {
+    /// Takes over running seats, the generator's first; clients are served from that one.
+    pub(crate) fn new(plan: Plan, seats: Vec<Seat>, metrics: PrometheusHandle) -> Self {
+        let backend = SeatBackend::new(&seats[0], metrics);
+        let places = Mutex::new(seats.into_iter().map(Place::Running).collect());
+        Self { plan, places, backend, turn: Mutex::default() }
+    }
+
+    pub(crate) fn spec(&self) -> &Arc<ChainSpec> {
+        &self.plan.spec
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<SeatBackend> {
+        &self.backend
+    }
+
+    /// What keeps running seats from working, and whether the seat has stopped for it.
+    pub(crate) fn troubles(&self) -> Vec<(SeatIndex, String, bool)> {
+        let places = self.places.lock();
+        let troubled = (0u16..).zip(&*places).filter_map(|(index, place)| {
+            let health = place.seat()?.health();
+            health.trouble().map(|trouble| (SeatIndex(index), trouble, health.stopping()))
+        });
+        troubled.collect()
+    }
+
+    /// Seats that were stopped on purpose.
+    pub(crate) fn stopped(&self) -> Vec<SeatIndex> {
+        let places = self.places.lock();
+        let stopped = (0u16..).zip(&*places).filter(|(_, place)| place.seat().is_none());
+        stopped.map(|(index, _)| SeatIndex(index)).collect()
+    }
+
+    /// Stops all seats in order; everything acknowledged is on disk.
+    pub(crate) fn stop(&self) {
+        let _turn = self.turn.lock();
+        let places = std::mem::take(&mut *self.places.lock());
+        std::thread::scope(|scope| {
+            for place in places {
+                if let Place::Running(seat) = place {
+                    scope.spawn(|| seat.stop());
+                }
+            }
+        });
+    }
+
+    fn check(&self, seat: SeatIndex) -> Result<(), BackendError> {
+        let last = self.plan.spec.verifiers_per_shard;
+        if seat.0 > last {
+            let words = format!("there is no seat {seat}: this network has seats 0 to {last}");
+            return Err(BackendError::InvalidParams(words));
+        }
+        Ok(())
+    }
+
+    /// Lets another seat serve before this one stops: the first in the line of succession that has what
+    /// clients have seen, else the one that has most.
+    fn serve_without(&self, seat: SeatIndex) -> Result<(), BackendError> {
+        let seen = self.backend.head();
+        let places = self.places.lock();
+        let order = self.plan.succession().into_iter().chain([SeatIndex::GENERATOR]);
+        let heirs = order.filter(|heir| *heir != seat).filter_map(|heir| places[usize::from(heir.0)].seat());
+        let heirs: Vec<&Seat> = heirs.filter(|heir| !heir.health().stopping()).collect();
+        let height = |heir: &&Seat| heir.chain().head().header.height;
+        let ready = heirs.iter().find(|heir| height(heir) >= seen);
+        let next = ready.or_else(|| heirs.iter().max_by_key(|heir| height(heir)));
+        let Some(next) = next else {
+            let words =
+                format!("seat {seat} is the last one that runs: start another one before it is stopped");
+            return Err(BackendError::InvalidParams(words));
+        };
+        if self.backend.reads_from() == seat {
+            self.backend.read_from(next);
+        }
+        Ok(())
+    }
+
+    fn report(&self, seat: SeatIndex, place: &Place, acting: SeatIndex) -> SeatReport {
+        let running = place.seat();
+        let status = running.map(Seat::status);
+        let trouble = running.and_then(|seat| seat.health().trouble());
+        let hold = status.as_ref().and_then(|status| status.hold).map(describe_hold);
+        SeatReport {
+            seat,
+            running: running.is_some(),
+            acting: seat == acting,
+            serving: running.is_some() && self.backend.reads_from() == seat,
+            cut: self.plan.hub.is_apart(seat),
+            byzantine: self.plan.is_byzantine(seat),
+            height: running.map(|seat| seat.chain().head().header.height),
+            view: status.map(|status| status.view.0),
+            trouble: trouble.or(hold),
+        }
+    }
+}
+
+impl DevnetControl for Network {
+    fn seats(&self) -> Vec<SeatReport> {
+        let acting = self.backend.status().acting;
+        let places = self.places.lock();
+        (0u16..).zip(&*places).map(|(index, place)| self.report(SeatIndex(index), place, acting)).collect()
+    }
+
+    fn stop_seat(&self, seat: SeatIndex) -> Result<(), BackendError> {
+        self.check(seat)?;
+        let _turn = self.turn.lock();
+        if !matches!(self.places.lock().get(usize::from(seat.0)), Some(Place::Running(_))) {
+            return Err(BackendError::InvalidParams(format!("seat {seat} does not run")));
+        }
+        self.serve_without(seat)?;
+        let place =
+            std::mem::replace(&mut self.places.lock()[usize::from(seat.0)], Place::Stopped(Weak::new()));
+        if let Place::Running(running) = place {
+            let left = Arc::downgrade(running.context());
+            running.kill();
+            self.places.lock()[usize::from(seat.0)] = Place::Stopped(left);
+            tracing::info!(%seat, "seat {seat} was stopped on purpose");
+        }
+        Ok(())
+    }
+
+    fn start_seat(&self, seat: SeatIndex) -> Result<(), BackendError> {
+        self.check(seat)?;
+        let _turn = self.turn.lock();
+        let left = match self.places.lock().get(usize::from(seat.0)) {
+            Some(Place::Stopped(left)) => left.clone(),
+            _ => return Err(BackendError::InvalidParams(format!("seat {seat} runs already"))),
+        };
+        for _ in 0..RELEASE_LOOKS {
+            if left.strong_count() == 0 {
+                break;
+            }
+            std::thread::park_timeout(RELEASE_WAIT);
+        }
+        let started = self.plan.start(seat, false)?;
+        self.places.lock()[usize::from(seat.0)] = Place::Running(started);
+        tracing::info!(%seat, "seat {seat} was started again");
+        Ok(())
+    }
+
+    fn cut(&self, seats: &[SeatIndex]) -> Result<(), BackendError> {
+        seats.iter().try_for_each(|seat| self.check(*seat))?;
+        self.plan.hub.cut(seats);
+        let apart: Vec<String> = seats.iter().map(ToString::to_string).collect();
+        tracing::info!(seats = apart.join(","), "the network is cut");
+        Ok(())
+    }
+
+    fn heal(&self) {
+        self.plan.hub.heal();
+        tracing::info!("the network is whole again");
+    }
+}
