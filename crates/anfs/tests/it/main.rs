@@ -4,5 +4,7 @@ mod bad_input;
 mod cli;
 mod compat;
 mod crash;
+#[cfg(unix)]
+mod folder;
 mod harness;
 mod lifecycle;
