@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::chain::ChainView;
 use crate::clock::Clock;
+use crate::flusher::OnDisk;
 use crate::metrics::SeatMetrics;
 use crate::run::{ExecutedBlock, Place};
 
@@ -21,10 +22,13 @@ pub(crate) struct SeatContext {
     pub(crate) seat: SeatIndex,
     pub(crate) domain: DomainId,
     pub(crate) spec: Arc<ChainSpec>,
+    /// Unpredictable bytes that weight the signatures of a batch.
+    pub(crate) entropy: [u8; 32],
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<Store>,
     pub(crate) chain: Arc<ChainView>,
     pub(crate) executed: ExecutedBlocks,
+    pub(crate) on_disk: OnDisk,
     /// Contract code that blocks lately ran, analysed.
     pub(crate) codes: CodeCache,
     pub(crate) pool: Arc<SharedPool>,

@@ -32,12 +32,14 @@ mod context;
 pub mod devnet;
 mod engine;
 mod error;
+mod flusher;
 pub mod genesis;
 mod inbox;
 pub mod metrics;
 mod pacing;
 mod run;
 mod seat;
+mod senders;
 #[cfg(test)]
 mod testing;
 mod transport;

@@ -128,7 +128,7 @@ fn names(path: &Path) -> Vec<String> {
 fn a_folder_without_permissions_is_named_with_the_remedy() {
     let place = Place::new();
     let denied = "Permission denied";
-    let remedy = "may be written";
+    let remedy = "write access";
     let closed = place.folder("closed", 0o000);
     place.check(&closed, &[], &closed, denied, remedy);
     place.check(&closed, &["--reset"], &closed, denied, remedy);
@@ -168,7 +168,7 @@ fn a_file_is_no_folder() {
     let place = Place::new();
     let file = place.path("file");
     fs::write(&file, "not a folder").unwrap();
-    let remedy = "check that the folder exists";
+    let remedy = "is a file: choose another --data-dir";
     place.check(&file, &[], &file, "File exists", remedy);
     place.check(&file, &["--reset"], &file, "Not a directory", remedy);
     place.check(&file.join("inner"), &[], &file.join("inner"), "Not a directory", remedy);
