@@ -4,6 +4,7 @@
 
 mod http;
 mod load;
+mod machine;
 mod peers;
 mod report;
 mod server;

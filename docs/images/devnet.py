@@ -66,7 +66,7 @@ def draw(lines):
     for index, colour in enumerate(("#ff5f57", "#febc2e", "#28c840")):
         parts.append(f'<circle cx="{22 + 20 * index}" cy="22" r="6" fill="{colour}"/>')
     font = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
-    parts.append(f'<g font-family="{font}" font-size="13.5" xml:space="preserve">')
+    parts.append(f'<g font-family="{font}" font-size="13.5">')
     for index, (style, text) in enumerate(lines):
         y = TOP + LINE * index
         if style == "prompt":
@@ -74,7 +74,9 @@ def draw(lines):
                 f'<text x="{LEFT}" y="{y}" fill="#7fd88f">$ <tspan fill="#f4f5f7" font-weight="600">{escape(text)}</tspan></text>'
             )
         else:
-            parts.append(f'<text x="{LEFT}" y="{y}" fill="#b9c0cc">{escape(text)}</text>')
+            # Viewers differ in which way of keeping spaces they know; all keep these.
+            text = escape(text).replace(" ", "\N{NO-BREAK SPACE}")
+            parts.append(f'<text x="{LEFT}" y="{y}" fill="#b9c0cc">{text}</text>')
     parts.append("</g></svg>")
     return "\n".join(parts) + "\n"
 

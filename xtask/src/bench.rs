@@ -15,11 +15,14 @@ pub(crate) fn run(repo: &Repo, args: &BenchArgs) -> Result<()> {
         return execute(repo.cargo().args(["bench", "--workspace", "--benches"]));
     };
     let mut command = repo.cargo();
+    command.args(["run", "--release", "--package", "anfs-benches", "--"]).args(&args.run);
+    if args.run.iter().any(|arg| arg == "--help" || arg == "-h") {
+        return execute(&mut command);
+    }
     if name == "peers" {
         setup::run(repo)?;
         execute(repo.cargo().args(["build", "--release", "--package", "anfs"]))?;
     }
-    command.args(["run", "--release", "--package", "anfs-benches", "--"]).args(&args.run);
     if name == "peers" && !args.run.iter().any(|arg| arg.starts_with("--anvil")) {
         command
             .arg("--anvil")
@@ -42,7 +45,7 @@ fn artifacts(repo: &Repo) -> Result<PathBuf> {
 
 pub(crate) fn evm_tests(repo: &Repo, args: &EvmTestsArgs) -> Result<()> {
     let dir = std::path::absolute(&args.dir)?;
-    ensure!(dir.is_dir(), "{} is no folder", dir.display());
+    ensure!(dir.is_dir(), "{} is no folder: give the one that holds the tests", dir.display());
     let mut command = repo.cargo();
     command.args(["run", "--release", "--package", "anfs-execution", "--example", "evm_tests", "--"]);
     execute(command.arg(dir))

@@ -14,21 +14,20 @@ use crate::cli::TestArgs;
 use crate::devnet::{Description, Devnet};
 use crate::process::capture;
 use crate::repo::Repo;
-use crate::suites::Counts;
 use crate::test::Outcome;
 
-/// Name, program relative to tests/clients (or from the path), script.
-const SUITES: [(&str, &str, &str); 4] = [
-    ("ethers", "node", "ethers.mjs"),
-    ("viem", "node", "viem.mjs"),
-    ("web3py", ".venv/bin/python", "web3_py.py"),
-    ("foundry", "node", "foundry.mjs"),
+/// The suites that there are.
+pub(crate) const NAMES: [&str; 4] = ["ethers", "viem", "web3py", "foundry"];
+
+/// Of each suite: program relative to tests/clients (or from the path), script.
+const SCRIPTS: [(&str, &str); NAMES.len()] = [
+    ("node", "ethers.mjs"),
+    ("node", "viem.mjs"),
+    (".venv/bin/python", "web3_py.py"),
+    ("node", "foundry.mjs"),
 ];
 
 pub(crate) fn run(repo: &Repo, args: &TestArgs) -> Result<Outcome> {
-    for name in &args.suite {
-        ensure!(SUITES.iter().any(|(suite, ..)| suite == name), "no client suite is called {name}");
-    }
     if let Some(file) = &args.against {
         let text =
             std::fs::read_to_string(file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
@@ -49,7 +48,7 @@ pub(crate) fn run(repo: &Repo, args: &TestArgs) -> Result<Outcome> {
 
 fn run_all(repo: &Repo, server: &Description, only: &[String]) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    for (name, program, script) in SUITES {
+    for (name, (program, script)) in NAMES.into_iter().zip(SCRIPTS) {
         if !only.is_empty() && !only.iter().any(|wanted| wanted == name) {
             continue;
         }
@@ -98,11 +97,6 @@ fn parse_summary(text: &str) -> Result<(usize, usize)> {
         Some(counts) => Ok(counts),
         None => bail!("it did not come to its end"),
     }
-}
-
-/// The suites that there are, for the table of least counts.
-pub(crate) fn names() -> Counts {
-    SUITES.iter().map(|(name, ..)| ((*name).to_owned(), 1)).collect()
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ struct TestProgram {
 pub(crate) fn run(repo: &Repo, args: &TestArgs) -> Result<usize> {
     let mut least = Suites::read(repo)?;
     let (mut passed, mut failed, mut failures) = (0, 0, Vec::new());
-    if !args.clients {
+    if args.rust_suites() {
         let mut outcome = rust(repo)?;
         if args.record {
             outcome.counts.iter().filter(|(_, count)| **count > 0).for_each(|(suite, count)| {
@@ -56,7 +56,7 @@ pub(crate) fn run(repo: &Repo, args: &TestArgs) -> Result<usize> {
         failed += outcome.failed;
         failures.append(&mut outcome.failures);
     }
-    if !args.rust {
+    if args.client_suites() {
         setup::run(repo)?;
         let mut outcome = clients::run(repo, args)?;
         if args.record {
@@ -66,7 +66,7 @@ pub(crate) fn run(repo: &Repo, args: &TestArgs) -> Result<usize> {
             });
         }
         if args.suite.is_empty() {
-            let missing = clients::names().into_keys().filter(|name| !least.clients.contains_key(name));
+            let missing = clients::NAMES.iter().filter(|name| !least.clients.contains_key(**name));
             outcome
                 .failures
                 .extend(missing.map(|name| format!("{name}: no least count in xtask/suites.toml")));

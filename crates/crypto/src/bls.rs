@@ -165,19 +165,21 @@ pub fn find_invalid(
     invalid
 }
 
-/// The sum of signatures, each of which is checked to be in the subgroup but not against a key: admit them
-/// with [`verify_batch`] first.
+/// The sum of signatures that were admitted with [`verify_batch`]. That has checked each against its key and
+/// to be in the subgroup; here only the sum is checked to be in it.
 ///
 /// # Errors
-/// [`CryptoError::EmptyAggregate`] when there is none, [`CryptoError::Signature`] when one is malformed or the
-/// sum is the identity.
+/// [`CryptoError::EmptyAggregate`] when there is none, [`CryptoError::Signature`] when one is malformed, or the
+/// sum is the identity or outside the subgroup.
 pub fn aggregate(signatures: &[BlsSignature]) -> Result<BlsSignature, CryptoError> {
     if signatures.is_empty() {
         return Err(CryptoError::EmptyAggregate);
     }
     let mut sum = min_sig::AggregateSignature::from(blst_p1::default());
     for signature in signatures {
-        add_signature(&mut sum, &parse_signature(signature)?);
+        let signature =
+            min_sig::Signature::uncompress(signature.as_slice()).map_err(|_| CryptoError::Signature)?;
+        add_signature(&mut sum, &signature);
     }
     let sum = sum.to_signature();
     sum.validate(true).map_err(|_| CryptoError::Signature)?;

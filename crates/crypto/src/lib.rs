@@ -6,13 +6,14 @@
 //! ```text
 //!  tags      one domain tag a purpose, all in one file
 //!  bls       BLS12-381 min_sig: keys in G2 (96 bytes), signatures in G1 (48 bytes)
+//!  ecdsa     senders of transactions: recovered, or checked in batches  -> tags
 //!  votes     what consensus signs: proposals, votes, certificates       -> bls, tags
 //!  merkle    SHA-256 trees with domain-separated leaves and nodes       -> tags
 //!  keystore  key files after EIP-2335                                   -> bls
 //! ```
 //!
 //! It is not for deciding anything: who may vote, what a quorum is and which block wins is told to it.
-//! Ethereum's own cryptography (keccak, secp256k1, tries) is elsewhere, in `anfs-primitives` and `anfs-state`.
+//! Ethereum's own hashing (keccak, tries) is elsewhere, in `anfs-primitives` and `anfs-state`.
 //!
 //! # Why votes are admitted with weights
 //!
@@ -41,6 +42,7 @@
 //! spec: PROTOCOL §2 (trees), §4 (signatures and certificates)
 
 pub mod bls;
+pub mod ecdsa;
 mod error;
 pub mod keystore;
 pub mod merkle;

@@ -87,6 +87,8 @@ hash_tags! {
     SLICE_SHUFFLE = "slice-shuffle";
     /// The weights of a batch verification.
     BATCH_WEIGHT = "batch-weight";
+    /// The weights of a batch of transactions' signatures.
+    SENDER_WEIGHT = "sender-weight";
 }
 
 /// The tag that votes of a kind are signed under.

@@ -1,7 +1,7 @@
 //! Executes the transactions of one block, one after the other.
 
-use alloy_primitives::map::{AddressSet, B256Set};
-use alloy_primitives::{Address, Bloom, BloomInput, Log};
+use alloy_primitives::map::{AddressMap, B256Map};
+use alloy_primitives::{Address, Bloom, Log, keccak256};
 use anfs_primitives::{Receipt, RecoveredTransaction};
 use anfs_state::{AccountInfo, StateChanges, StateError, StateRead, WorldState};
 use revm::context::TxEnv;
@@ -29,29 +29,43 @@ pub struct BlockExecutor<S: StateRead = WorldState> {
     evm: Evm<Overlay<S>>,
     receipts: Vec<Receipt>,
     gas_used: u64,
-    logs_bloom: BlockBloom,
+    blooms: Blooms,
+    receipt_blooms: Vec<Bloom>,
     access: Option<AccessSets>,
 }
 
-/// The union of the receipts' blooms. Addresses and topics recur all through a block, and hashing them is
-/// what a bloom costs, so each is hashed once.
+/// Makes bloom filters. Addresses and topics recur all through a block, and hashing them is what a filter costs,
+/// so each is hashed once a block.
 #[derive(Default)]
-struct BlockBloom {
-    bloom: Bloom,
-    addresses: AddressSet,
-    topics: B256Set,
+struct Blooms {
+    addresses: AddressMap<BloomBits>,
+    topics: B256Map<BloomBits>,
 }
 
-impl BlockBloom {
-    fn accrue(&mut self, log: &Log) {
-        if self.addresses.insert(log.address) {
-            self.bloom.accrue(BloomInput::Raw(log.address.as_slice()));
-        }
-        for topic in log.data.topics() {
-            if self.topics.insert(*topic) {
-                self.bloom.accrue(BloomInput::Raw(topic.as_slice()));
+/// The three bits that a value sets.
+type BloomBits = [u16; 3];
+
+impl Blooms {
+    fn of(&mut self, logs: &[Log]) -> Bloom {
+        let mut bloom = Bloom::ZERO;
+        for log in logs {
+            set(&mut bloom, *self.addresses.entry(log.address).or_insert_with_key(|it| bits(it.as_slice())));
+            for topic in log.data.topics() {
+                set(&mut bloom, *self.topics.entry(*topic).or_insert_with_key(|it| bits(it.as_slice())));
             }
         }
+        bloom
+    }
+}
+
+fn bits(value: &[u8]) -> BloomBits {
+    let hash = keccak256(value);
+    [0, 2, 4].map(|at| u16::from_be_bytes([hash[at], hash[at + 1]]) % 2048)
+}
+
+fn set(bloom: &mut Bloom, bits: BloomBits) {
+    for bit in bits.map(usize::from) {
+        bloom[255 - bit / 8] |= 1 << (bit % 8);
     }
 }
 
@@ -62,6 +76,8 @@ pub struct BlockOutcome {
     pub changes: StateChanges,
     /// One receipt for each transaction, in order.
     pub receipts: Vec<Receipt>,
+    /// Bloom filter of each receipt.
+    pub receipt_blooms: Vec<Bloom>,
     /// Gas used by all of them.
     pub gas_used: u64,
     /// Union of the receipts' blooms.
@@ -95,7 +111,8 @@ impl<S: StateRead> BlockExecutor<S> {
             evm: Evm::new(overlay, cfg, block),
             receipts: Vec::new(),
             gas_used: 0,
-            logs_bloom: BlockBloom::default(),
+            blooms: Blooms::default(),
+            receipt_blooms: Vec::new(),
             access: None,
         };
         record_parent_hash(&mut executor.evm, number)?;
@@ -125,9 +142,7 @@ impl<S: StateRead> BlockExecutor<S> {
         let gas_used = result.tx_gas_used();
         self.gas_used = self.gas_used.saturating_add(gas_used);
         let receipt = receipt(kind, result, gas_used, self.gas_used);
-        for log in &receipt.logs {
-            self.logs_bloom.accrue(log);
-        }
+        self.receipt_blooms.push(self.blooms.of(&receipt.logs));
         self.receipts.push(receipt);
         Ok(self.receipts.last().expect("one was pushed just now"))
     }
@@ -188,7 +203,8 @@ impl<S: StateRead> BlockExecutor<S> {
             changes: self.evm.db().changes(),
             receipts: self.receipts,
             gas_used: self.gas_used,
-            logs_bloom: self.logs_bloom.bloom,
+            logs_bloom: self.receipt_blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom),
+            receipt_blooms: self.receipt_blooms,
             access: self.access.unwrap_or_default(),
         })
     }
@@ -251,4 +267,26 @@ fn receipt(
         ExecutionResult::Revert { .. } | ExecutionResult::Halt { .. } => (false, None, Vec::new()),
     };
     Receipt { kind, success, cumulative_gas_used, gas_used, contract_address, logs }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+
+    use super::*;
+
+    #[test]
+    fn blooms_are_those_of_the_receipts() {
+        let log = |address, topics: &[u8]| {
+            let topics = topics.iter().map(|topic| B256::repeat_byte(*topic)).collect();
+            Log::new(Address::repeat_byte(address), topics, Default::default()).unwrap()
+        };
+        let mut blooms = Blooms::default();
+        for logs in
+            [vec![], vec![log(1, &[])], vec![log(1, &[1, 2, 3, 4]), log(2, &[4])], vec![log(2, &[9, 1])]]
+        {
+            let expected: Bloom = logs.iter().collect();
+            assert_eq!(blooms.of(&logs), expected);
+        }
+    }
 }

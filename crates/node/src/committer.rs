@@ -19,6 +19,7 @@ use anfs_store::BlockRecord;
 use crate::chain::chain_block;
 use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
+use crate::flusher::{Flush, FlushInbox};
 use crate::inbox::{Inbox, Received};
 use crate::run::ExecutedBlock;
 
@@ -31,15 +32,6 @@ pub(crate) struct Commit {
 }
 
 pub(crate) type CommitInbox = Inbox<Commit>;
-
-/// A state to be written to disk.
-#[derive(Debug)]
-pub(crate) struct Flush {
-    pub(crate) height: Height,
-    pub(crate) state: WorldState,
-}
-
-pub(crate) type FlushInbox = Inbox<Flush>;
 
 /// Blocks between two flushes of the state.
 pub(crate) const FLUSH_EVERY: u64 = 64;
@@ -160,33 +152,6 @@ impl Committer {
         let dropped = pool.on_block(accounts, next_base_fee, context.clock.now_ms());
         if !dropped.is_empty() {
             tracing::debug!(count = dropped.len(), "transactions left the pool unpaid or too old");
-        }
-    }
-}
-
-/// Writes states to disk, one at a time.
-pub(crate) fn run_flusher(context: &SeatContext, inbox: &FlushInbox, mut flushed: WorldState) {
-    loop {
-        match inbox.receive(None) {
-            Received::Event(Flush { height, state }) => {
-                let result = state
-                    .diff_since(&flushed)
-                    .map_err(NodeError::from)
-                    .and_then(|diff| Ok(context.store.flush_state(height, state.root(), &diff)?));
-                match result {
-                    Ok(()) => {
-                        flushed = state;
-                        context.health.recovered(Part::State);
-                    }
-                    Err(error) => {
-                        // The blocks are safe in their log; the next flush writes everything since the last good one.
-                        tracing::error!(seat = %context.seat, %height, %error, "cannot flush the state");
-                        context.health.troubled_by(Part::State, error.to_string());
-                    }
-                }
-            }
-            Received::TimedOut => {}
-            Received::Closed => return,
         }
     }
 }

@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::chain::ChainView;
 use crate::clock::Clock;
 use crate::error::NodeError;
+use crate::flusher::OnDisk;
 use crate::metrics::SeatMetrics;
 use crate::run::{ExecutedBlock, Place};
 use crate::views::ViewLog;
@@ -32,10 +33,13 @@ pub(crate) struct SeatContext {
     pub(crate) standing: Standing,
     /// What is told of views and evidence.
     pub(crate) views: Mutex<ViewLog>,
+    /// Unpredictable bytes that weight the signatures of a batch.
+    pub(crate) entropy: [u8; 32],
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<Store>,
     pub(crate) chain: Arc<ChainView>,
     pub(crate) executed: ExecutedBlocks,
+    pub(crate) on_disk: OnDisk,
     /// Contract code that blocks lately ran, analysed.
     pub(crate) codes: CodeCache,
     pub(crate) pool: Arc<SharedPool>,

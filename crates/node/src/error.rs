@@ -68,7 +68,7 @@ pub enum NodeError {
         field: &'static str,
     },
     /// A file of the data folder cannot be used.
-    #[error("{path}: {source}; check that the folder exists and may be written")]
+    #[error("cannot use {path}: {source}; {}", remedy(source))]
     File {
         /// Its path.
         path: String,
@@ -81,4 +81,19 @@ pub enum NodeError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the process limit (ulimit -u)")]
     Thread(std::io::Error),
+}
+
+/// What to do about a file or folder that the system refuses.
+fn remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as K;
+    match error.kind() {
+        K::PermissionDenied | K::ReadOnlyFilesystem => {
+            "give the user that runs the program write access, or choose another --data-dir"
+        }
+        K::AlreadyExists | K::NotADirectory => {
+            "the path, or a part of it, is a file: choose another --data-dir"
+        }
+        K::StorageFull | K::QuotaExceeded => "free space on this disk, or choose another --data-dir",
+        _ => "check that the folder exists and may be written",
+    }
 }

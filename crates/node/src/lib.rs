@@ -34,6 +34,7 @@ pub mod devnet;
 mod engine;
 mod error;
 mod feed;
+mod flusher;
 pub mod genesis;
 mod inbox;
 mod liar;
@@ -42,6 +43,7 @@ mod pacing;
 mod relay;
 mod run;
 mod seat;
+mod senders;
 #[cfg(test)]
 mod testing;
 mod transport;

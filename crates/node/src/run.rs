@@ -22,6 +22,8 @@ use crate::error::NodeError;
 pub(crate) struct ExecutedBlock {
     pub(crate) header: SealedHeader,
     pub(crate) state: WorldState,
+    /// The last flush that its line of blocks took notice of: see [`OnDisk::lighten`](crate::flusher::OnDisk::lighten).
+    pub(crate) flush_seen: Height,
     pub(crate) transactions: Arc<[RecoveredTransaction]>,
     pub(crate) receipts: Arc<[Receipt]>,
 }
@@ -91,6 +93,9 @@ pub(crate) fn block_env(spec: &ChainSpec, chain: &Arc<ChainView>, header: &Shard
 /// A block in execution.
 pub(crate) struct BlockRun {
     parent: Arc<ExecutedBlock>,
+    /// The parent's state, as little of it in memory as is useful.
+    base: WorldState,
+    flush_seen: Height,
     executor: BlockExecutor,
     base_fee: u64,
     transactions: Vec<RecoveredTransaction>,
@@ -103,6 +108,7 @@ pub(crate) struct BlockRun {
 #[derive(Debug)]
 pub(crate) struct RunOutcome {
     pub(crate) state: WorldState,
+    flush_seen: Height,
     pub(crate) transactions: Arc<[RecoveredTransaction]>,
     pub(crate) receipts: Arc<[Receipt]>,
     pub(crate) links: Vec<Link>,
@@ -123,8 +129,18 @@ impl BlockRun {
     ) -> Result<Self, NodeError> {
         let env = child_env(&context.spec, &context.chain, &parent.header, place);
         let base_fee = env.base_fee;
-        let executor = BlockExecutor::with_codes(env, parent.state.clone(), context.codes.clone())?;
-        Ok(Self { parent, executor, base_fee, transactions: Vec::new(), links: Vec::new(), offsets: vec![0] })
+        let (base, flush_seen) = context.on_disk.lighten(&parent.state, parent.flush_seen);
+        let executor = BlockExecutor::with_codes(env, base.clone(), context.codes.clone())?;
+        Ok(Self {
+            parent,
+            base,
+            flush_seen,
+            executor,
+            base_fee,
+            transactions: Vec::new(),
+            links: Vec::new(),
+            offsets: vec![0],
+        })
     }
 
     pub(crate) fn parent(&self) -> &Arc<ExecutedBlock> {
@@ -195,14 +211,17 @@ impl BlockRun {
     /// Computes the post-state and every root.
     pub(crate) fn finish(self) -> Result<RunOutcome, NodeError> {
         let outcome = self.executor.finish()?;
-        let state = self.parent.state.apply(&outcome.changes)?;
+        let state = self.base.apply(&outcome.changes)?;
         let encoded: Vec<&[u8]> = self.transactions.iter().map(|tx| tx.encoded().as_ref()).collect();
-        let receipts: Vec<Vec<u8>> = outcome.receipts.iter().map(Receipt::encoded_2718).collect();
+        let with_blooms = outcome.receipts.iter().zip(&outcome.receipt_blooms);
+        let receipts: Vec<Vec<u8>> =
+            with_blooms.map(|(receipt, bloom)| receipt.encoded_2718_with(bloom)).collect();
         Ok(RunOutcome {
             state_root: state.root(),
             transactions_root: anfs_state::ordered_root(&encoded),
             receipts_root: anfs_state::ordered_root(&receipts),
             state,
+            flush_seen: self.flush_seen,
             transactions: self.transactions.into(),
             receipts: outcome.receipts.into(),
             links: self.links,
@@ -250,6 +269,12 @@ impl RunOutcome {
     }
 
     pub(crate) fn into_executed(self, header: SealedHeader) -> ExecutedBlock {
-        ExecutedBlock { header, state: self.state, transactions: self.transactions, receipts: self.receipts }
+        ExecutedBlock {
+            header,
+            state: self.state,
+            flush_seen: self.flush_seen,
+            transactions: self.transactions,
+            receipts: self.receipts,
+        }
     }
 }

@@ -18,10 +18,11 @@ use parking_lot::RwLock;
 use crate::builder::{Builder, SlotInbox};
 use crate::chain::{ChainLimits, ChainView, chain_block};
 use crate::clock::Clock;
-use crate::committer::{CommitInbox, Committer, Flush, FlushInbox, run_flusher};
+use crate::committer::{CommitInbox, Committer};
 use crate::context::{ExecutedBlocks, Health, SeatContext, SharedPool, Standing};
 use crate::engine::{Engine, EngineInbox};
 use crate::error::NodeError;
+use crate::flusher::{Flush, FlushInbox, OnDisk, run_flusher};
 use crate::inbox::Inbox;
 use crate::liar::Liar;
 use crate::metrics::SeatMetrics;
@@ -308,6 +309,7 @@ pub(crate) fn prepare(
     tail: Tail,
 ) -> Result<(Arc<SeatContext>, (Height, WorldState)), NodeError> {
     let spec = &config.spec;
+    let genesis_state = genesis_state.with_reader(store.state_reader());
     let chain = ChainView::new(spec.clone(), store.clone(), genesis.clone(), genesis_state, config.limits);
     let mut flushed = (Height::ZERO, WorldState::empty());
     if let Some((height, root)) = on_disk {
@@ -330,10 +332,12 @@ pub(crate) fn prepare(
         group,
         standing: Standing::default(),
         views: parking_lot::Mutex::default(),
+        entropy: config.entropy,
         clock: config.clock.clone(),
         store,
         chain: Arc::new(chain),
         executed: ExecutedBlocks::default(),
+        on_disk: OnDisk::new(config.limits),
         codes: CodeCache::default(),
         pool: Arc::new(SharedPool::new(pool)),
         metrics: Arc::new(SeatMetrics::new(config.seat)),
@@ -349,6 +353,7 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
     let mut parent = Arc::new(ExecutedBlock {
         header: head.header.clone(),
         state,
+        flush_seen: Height::ZERO,
         transactions: head.transactions.clone(),
         receipts: head.receipts.clone(),
     });

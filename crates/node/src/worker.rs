@@ -2,7 +2,9 @@
 //!
 //! Execution runs ahead of the header: when the proposal closes the slot, most of its transactions have
 //! been executed already. The *slices* (hash clock and signatures) cannot be checked before the header is
-//! known, since which slices are ours follows from its hash. spec: PROTOCOL §4 R1
+//! known, since which slices are ours follows from its hash. Senders are never merely verified against a known
+//! key, which would overlook a flipped parity bit: what is checked is that recovery gives them, see
+//! [`anfs_crypto::ecdsa`]. spec: PROTOCOL §4 R1
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,10 +12,7 @@ use std::sync::Arc;
 use anfs_consensus::{Depth, Unneeded};
 use anfs_poh::LinkCost;
 use anfs_primitives::vote::ExecutionField;
-use anfs_primitives::{
-    Block, BlockHash, Certificate, Entry, Fault, Height, SignedTransaction, SignerSet, Slot, View,
-};
-use rayon::prelude::*;
+use anfs_primitives::{Block, BlockHash, Certificate, Entry, Fault, Height, SignerSet, Slot, View};
 
 use crate::committer::{Commit, CommitInbox};
 use crate::context::SeatContext;
@@ -21,6 +20,7 @@ use crate::engine::{EngineEvent, EngineInbox};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
 use crate::run::{BlockRun, ExecutedBlock, FollowError, RunOutcome};
+use crate::senders::Senders;
 
 /// What the engine asks of the worker.
 #[derive(Debug)]
@@ -84,6 +84,7 @@ pub(crate) struct Worker {
     /// Checks whose parent was not executed here yet, by that parent.
     waiting: HashMap<BlockHash, Vec<Work>>,
     decided: Height,
+    senders: Senders,
 }
 
 impl Worker {
@@ -93,6 +94,7 @@ impl Worker {
         committer: Arc<CommitInbox>,
     ) -> Self {
         let decided = context.chain.head().header.height;
+        let senders = Senders::new(context.entropy);
         Self {
             context,
             engine,
@@ -101,6 +103,7 @@ impl Worker {
             checked: HashMap::new(),
             waiting: HashMap::new(),
             decided,
+            senders,
         }
     }
 
@@ -195,7 +198,7 @@ impl Worker {
         let result = match self.checked.get_mut(&hash) {
             Some(Checked::Good { outcome, done }) => {
                 let metrics = &self.context.metrics;
-                check_slices(block, outcome, slices, done, metrics)
+                check_slices(block, outcome, slices, done, &mut self.senders, metrics)
             }
             Some(Checked::Bad(fault)) => Err(*fault),
             None => return Ok(()),
@@ -341,9 +344,11 @@ fn check_slices(
     checked: &Slices,
     wanted: SignerSet,
     done: &mut SignerSet,
+    senders: &mut Senders,
     metrics: &crate::metrics::SeatMetrics,
 ) -> Result<(), Fault> {
-    for slice in wanted.iter().filter(|slice| !done.contains(*slice)).collect::<Vec<_>>() {
+    let mut ranges = Vec::new();
+    for slice in wanted.iter().filter(|slice| !done.contains(*slice)) {
         let Some([left, right]) = block.header.boundaries.get(slice..slice + 2) else {
             return Err(Fault::Shape);
         };
@@ -351,16 +356,15 @@ fn check_slices(
         let links = &checked.links[first..end];
         anfs_poh::check_links(left.hash, links)
             .map_err(|bad| Fault::Clock { entry: u32::try_from(first + bad).unwrap_or(u32::MAX) })?;
-        let range = checked.offsets[first]..checked.offsets[end];
-        let forged = checked.executed.transactions[range.clone()].par_iter().position_first(|tx| {
-            let recovered = SignedTransaction::clone(tx.signed()).recover();
-            recovered.map_or(true, |recovered| recovered.sender() != tx.sender())
-        });
-        if let Some(at) = forged {
-            let transaction = u32::try_from(range.start + at).unwrap_or(u32::MAX);
-            return Err(Fault::Signature { transaction });
-        }
-        metrics.slice_checked(links.iter().map(|link| link.num_hashes).sum(), range.len());
+        let hashes = links.iter().map(|link| link.num_hashes).sum();
+        ranges.push((slice, hashes, checked.offsets[first]..checked.offsets[end]));
+    }
+    let places = ranges.iter().flat_map(|(_, _, range)| range.clone());
+    if let Some(at) = senders.first_forged(&checked.executed.transactions, places) {
+        return Err(Fault::Signature { transaction: u32::try_from(at).unwrap_or(u32::MAX) });
+    }
+    for (slice, hashes, range) in ranges {
+        metrics.slice_checked(hashes, range.len());
         done.insert(slice);
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 
-use crate::kernel::{self, Kernel, Words};
+use crate::kernel::{self, Kernel, Width, Words};
 use crate::link::Link;
 
 /// The hash clock of one slot, as its generator runs it.
@@ -13,7 +13,8 @@ use crate::link::Link;
 /// spec: PROTOCOL §2
 #[derive(Clone, Debug)]
 pub struct HashClock {
-    kernel: Kernel,
+    /// Runs one chain.
+    sequential: Width,
     state: Words,
     period: u64,
     hashes_per_slot: u64,
@@ -30,12 +31,22 @@ impl HashClock {
     /// When `hashes_per_slot` is no multiple of `ticks_per_slot`, or either is 0.
     #[must_use]
     pub fn new(start: B256, hashes_per_slot: u64, ticks_per_slot: u64) -> Self {
+        Self::with_kernel(Kernel::detect(), start, hashes_per_slot, ticks_per_slot)
+    }
+
+    /// [`HashClock::new`] on a kernel of the caller's choice.
+    pub(crate) fn with_kernel(
+        kernel: Kernel,
+        start: B256,
+        hashes_per_slot: u64,
+        ticks_per_slot: u64,
+    ) -> Self {
         assert!(
             ticks_per_slot > 0 && hashes_per_slot > 0 && hashes_per_slot.is_multiple_of(ticks_per_slot),
             "{hashes_per_slot} hashes are no whole number of {ticks_per_slot} periods"
         );
         Self {
-            kernel: Kernel::detect(),
+            sequential: kernel.sequential(),
             state: kernel::to_words(&start),
             period: hashes_per_slot / ticks_per_slot,
             hashes_per_slot,
@@ -86,7 +97,8 @@ impl HashClock {
         if next > self.hashes_per_slot || next.is_multiple_of(self.period) {
             return None;
         }
-        self.state = kernel::mix(self.kernel, &self.state, &kernel::to_words(&mixin));
+        let mixin_words = kernel::to_words(&mixin);
+        (self.sequential.mix)(std::slice::from_mut(&mut self.state), &[mixin_words]);
         self.position = next;
         self.pending += 1;
         Some(self.link(Some(mixin)))
@@ -98,7 +110,7 @@ impl HashClock {
     }
 
     fn advance(&mut self, steps: u64) {
-        self.state = kernel::chain(self.kernel, &self.state, steps);
+        (self.sequential.advance)(std::slice::from_mut(&mut self.state), steps);
         self.position += steps;
         self.pending += steps;
     }

@@ -22,6 +22,7 @@
 //! - The clock: [`HashClock`] records; [`Link`] is what it gives and what a checker needs.
 //! - A slot's form: [`boundaries`] cuts it, [`check_shape`] holds it against the chain spec.
 //! - The hashes: [`check_links`] spreads the stretches over the lanes of the best [`Kernel`] at hand.
+//! - Which kernel that is: [`Selection`] tries each once a process against the portable code, and says which failed.
 //! - Who checks what: [`assign_slices`] draws it from the block's own hash.
 //!
 //! # Not for
@@ -54,6 +55,7 @@ mod check;
 mod clock;
 mod kernel;
 mod link;
+mod selection;
 mod shape;
 
 pub use assign::{assign_slices, slices_of};
@@ -61,4 +63,5 @@ pub use check::{check_links, check_links_with};
 pub use clock::HashClock;
 pub use kernel::Kernel;
 pub use link::{Link, LinkCost, LinkError, SIGNATURE_WEIGHT, entries_root, link_of, link_with_hashes, mixin};
+pub use selection::Selection;
 pub use shape::{boundaries, check_shape};

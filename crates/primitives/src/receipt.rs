@@ -2,9 +2,9 @@
 
 use std::io::{self, Read, Write};
 
-use alloy_consensus::{Eip658Value, EthereumReceipt, TxReceipt, TxType};
-use alloy_eips::eip2718::Encodable2718;
+use alloy_consensus::TxType;
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log, LogData};
+use alloy_rlp::{Encodable, Header};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// The EIP-2718 type that a receipt is encoded under.
@@ -37,14 +37,28 @@ impl Receipt {
     /// The EIP-2718 encoding with bloom: the leaf of the receipts trie.
     #[must_use]
     pub fn encoded_2718(&self) -> Vec<u8> {
-        let consensus = EthereumReceipt {
-            tx_type: self.kind,
-            success: self.success,
-            cumulative_gas_used: self.cumulative_gas_used,
-            logs: self.logs.clone(),
-        };
-        debug_assert_eq!(consensus.status_or_post_state(), Eip658Value::Eip658(self.success));
-        consensus.into_with_bloom().encoded_2718()
+        self.encoded_2718_with(&self.bloom())
+    }
+
+    /// As [`Self::encoded_2718`] with a bloom filter at hand, which must be [`Self::bloom`]: hashing for it is
+    /// most of what encoding costs.
+    #[must_use]
+    pub fn encoded_2718_with(&self, bloom: &Bloom) -> Vec<u8> {
+        let payload_length = self.success.length()
+            + self.cumulative_gas_used.length()
+            + bloom.length()
+            + alloy_rlp::list_length(&self.logs);
+        let header = Header { list: true, payload_length };
+        let mut out = Vec::with_capacity(1 + header.length_with_payload());
+        if self.kind != TxType::Legacy {
+            out.push(self.kind as u8);
+        }
+        header.encode(&mut out);
+        self.success.encode(&mut out);
+        self.cumulative_gas_used.encode(&mut out);
+        bloom.encode(&mut out);
+        alloy_rlp::encode_list(&self.logs, &mut out);
+        out
     }
 }
 
@@ -90,5 +104,40 @@ impl BorshDeserialize for Receipt {
             contract_address: record.contract_address,
             logs: logs.collect::<io::Result<_>>()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{EthereumReceipt, TxReceipt};
+    use alloy_eips::eip2718::Encodable2718;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn log() -> impl Strategy<Value = Log> {
+        let topics = prop::collection::vec(any::<[u8; 32]>(), 0..=4);
+        (any::<[u8; 20]>(), topics, prop::collection::vec(any::<u8>(), 0..300)).prop_map(
+            |(address, topics, data)| {
+                let topics = topics.into_iter().map(B256::from).collect();
+                Log::new(address.into(), topics, data.into()).unwrap()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_encoding_is_that_of_alloy(
+            kind in prop::sample::select(vec![TxType::Legacy, TxType::Eip2930, TxType::Eip1559, TxType::Eip7702]),
+            success: bool,
+            cumulative_gas_used: u64,
+            logs in prop::collection::vec(log(), 0..4),
+        ) {
+            let receipt = Receipt {
+                kind, success, cumulative_gas_used, gas_used: 1, contract_address: None, logs: logs.clone(),
+            };
+            let reference = EthereumReceipt { tx_type: kind, success, cumulative_gas_used, logs };
+            prop_assert_eq!(receipt.encoded_2718(), reference.into_with_bloom().encoded_2718());
+        }
     }
 }

@@ -6,7 +6,7 @@ use alloy_trie::Nibbles;
 use alloy_trie::nodes::{RlpNode, TrieNode};
 
 use crate::key::{KEY_NIBBLES, nibble};
-use crate::node::{Branch, Child, Extension, Leaf, Link, Node, NodeRef};
+use crate::node::{Branch, Child, Extension, Leaf, Link, Node, NodeAt, NodeRef};
 use crate::value::{VALUE_MAX, Value};
 
 /// Room for a list header before the payload.
@@ -27,18 +27,25 @@ impl Encoder {
     }
 
     /// Encodes a node that stands `depth` nibbles below the root.
-    pub(crate) fn encode<V: Value>(&mut self, node: &Node<V>, depth: usize) -> &[u8] {
+    pub(crate) fn encode<V: Value>(&mut self, node: NodeAt<'_, V>, depth: usize) -> &[u8] {
         self.end = HEADER_ROOM;
         match node {
-            Node::Leaf(leaf) => self.leaf(leaf, depth),
-            Node::Branch(branch) => self.branch(branch),
-            Node::Extension(extension) => self.extension(extension),
+            NodeAt::Leaf(leaf) => self.leaf(leaf, depth),
+            NodeAt::Branch(branch) => self.branch(branch.mask, branch.children()),
+            NodeAt::Extension(extension) => self.extension(extension),
         }
         self.finish()
     }
 
+    /// Encodes a branch.
+    pub(crate) fn encode_branch<V>(&mut self, mask: u16, children: &[Child<V>]) -> &[u8] {
+        self.end = HEADER_ROOM;
+        self.branch(mask, children);
+        self.finish()
+    }
+
     /// The reference to a node that stands `depth` nibbles below the root.
-    pub(crate) fn reference<V: Value>(&mut self, node: &Node<V>, depth: usize) -> NodeRef {
+    pub(crate) fn reference<V: Value>(&mut self, node: NodeAt<'_, V>, depth: usize) -> NodeRef {
         NodeRef::of(self.encode(node, depth))
     }
 
@@ -56,10 +63,10 @@ impl Encoder {
         self.buffer[start..self.end].copy_from_slice(&self.value[..length]);
     }
 
-    fn branch<V>(&mut self, branch: &Branch<V>) {
-        let mut children = branch.children().iter();
+    fn branch<V>(&mut self, mask: u16, children: &[Child<V>]) {
+        let mut children = children.iter();
         for position in 0..16 {
-            if branch.mask() & (1 << position) == 0 {
+            if mask & (1 << position) == 0 {
                 self.byte(0x80);
             } else {
                 let child = children.next().expect("a branch has a child for each bit of its mask");

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, U256};
 use alloy_trie::Nibbles;
 
 use crate::codec::Encoder;
-use crate::node::{Child, Leaf, Node};
+use crate::node::{Child, ChildAt, Leaf, NodeAt};
 use crate::trie::{Source, Trie};
 use crate::value::{Account, Contract, Value};
 use crate::{NodeKey, StateError};
@@ -55,27 +55,27 @@ pub(crate) fn words(source: [&Source<'_>; 2], tries: [&Trie<U256>; 2]) -> Result
 /// A place in one of the tries, which may lie within an extension's path.
 enum Cursor<'n, V> {
     Nothing,
-    At(&'n Child<V>),
+    At(ChildAt<'n, V>),
     Within { rest: Nibbles, child: &'n Child<V> },
 }
 
 impl<'n, V> Cursor<'n, V> {
-    fn child(&self) -> Option<&'n Child<V>> {
+    fn child(&self) -> Option<ChildAt<'n, V>> {
         match self {
-            Self::At(child) => Some(child),
+            Self::At(at) => Some(*at),
             _ => None,
         }
     }
 
     /// Whether a record of its own stands at this place.
     fn is_record(&self) -> bool {
-        self.child().is_some_and(|child| !child.reference.is_embedded())
+        self.child().is_some_and(|at| !at.child.reference.is_embedded())
     }
 
     fn along(path: Nibbles, nibble: u8, child: &'n Child<V>) -> Self {
         match path.len() {
             _ if path.first() != Some(nibble) => Self::Nothing,
-            1 => Self::At(child),
+            1 => Self::At(ChildAt::alone(child)),
             _ => Self::Within { rest: path.slice(1..), child },
         }
     }
@@ -104,15 +104,15 @@ impl<L> Differ<'_, L> {
         // Equal references at one place are equal subtrees. It covers shared ones without visiting them,
         // and those that changed there and back.
         if let [Cursor::At(old), Cursor::At(new)] = cursors
-            && old.reference == new.reference
+            && old.child.reference == new.child.reference
         {
             return Ok(());
         }
         let mut nodes = [None, None];
         for (side, cursor) in cursors.iter().enumerate() {
-            if let Some(child) = cursor.child() {
-                let node = self.source[side].resolve(child, || path)?;
-                if let Node::Leaf(leaf) = node {
+            if let Some(at) = cursor.child() {
+                let node = self.source[side].resolve(at, || path)?;
+                if let NodeAt::Leaf(leaf) = node {
                     (self.leaf)(side, leaf);
                 }
                 nodes[side] = Some(node);
@@ -129,8 +129,8 @@ impl<L> Differ<'_, L> {
         }
         for nibble in 0..16 {
             let step = |side: usize| match (&cursors[side], nodes[side]) {
-                (_, Some(Node::Branch(branch))) => branch.child(nibble).map_or(Cursor::Nothing, Cursor::At),
-                (_, Some(Node::Extension(extension))) => {
+                (_, Some(NodeAt::Branch(branch))) => branch.child(nibble).map_or(Cursor::Nothing, Cursor::At),
+                (_, Some(NodeAt::Extension(extension))) => {
                     Cursor::along(extension.path, nibble, &extension.child)
                 }
                 (Cursor::Within { rest, child }, None) => Cursor::along(*rest, nibble, child),

@@ -199,56 +199,85 @@ mod avx2 {
 
     /// `Keccak-f[1600]` of four states; spec: FIPS 202 §3.2.
     #[inline(always)]
-    fn permute(simd: V3, a: &mut States) {
-        let xor = |a, b| simd.avx2._mm256_xor_si256(a, b);
-        for constant in ROUND_CONSTANTS {
-            // θ
-            let mut c = [a[0]; 5];
-            for x in 0..5 {
-                c[x] = xor(xor(xor(a[x], a[x + 5]), xor(a[x + 10], a[x + 15])), a[x + 20]);
-            }
-            for x in 0..5 {
-                let d = xor(c[(x + 4) % 5], rotate::<1, 63>(simd, c[(x + 1) % 5]));
-                for y in 0..5 {
-                    a[x + 5 * y] = xor(a[x + 5 * y], d);
-                }
-            }
-            // ρ and π: word (x, y) goes to (y, 2x + 3y).
-            let mut b = *a;
-            b[10] = rotate::<1, 63>(simd, a[1]);
-            b[20] = rotate::<62, 2>(simd, a[2]);
-            b[5] = rotate::<28, 36>(simd, a[3]);
-            b[15] = rotate::<27, 37>(simd, a[4]);
-            b[16] = rotate::<36, 28>(simd, a[5]);
-            b[1] = rotate::<44, 20>(simd, a[6]);
-            b[11] = rotate::<6, 58>(simd, a[7]);
-            b[21] = rotate::<55, 9>(simd, a[8]);
-            b[6] = rotate::<20, 44>(simd, a[9]);
-            b[7] = rotate::<3, 61>(simd, a[10]);
-            b[17] = rotate::<10, 54>(simd, a[11]);
-            b[2] = rotate::<43, 21>(simd, a[12]);
-            b[12] = rotate::<25, 39>(simd, a[13]);
-            b[22] = rotate::<39, 25>(simd, a[14]);
-            b[23] = rotate::<41, 23>(simd, a[15]);
-            b[8] = rotate::<45, 19>(simd, a[16]);
-            b[18] = rotate::<15, 49>(simd, a[17]);
-            b[3] = rotate::<21, 43>(simd, a[18]);
-            b[13] = rotate::<8, 56>(simd, a[19]);
-            b[14] = rotate::<18, 46>(simd, a[20]);
-            b[24] = rotate::<2, 62>(simd, a[21]);
-            b[9] = rotate::<61, 3>(simd, a[22]);
-            b[19] = rotate::<56, 8>(simd, a[23]);
-            b[4] = rotate::<14, 50>(simd, a[24]);
-            // χ
-            for y in [0, 5, 10, 15, 20] {
-                for x in 0..5 {
-                    let others = simd.avx2._mm256_andnot_si256(b[y + (x + 1) % 5], b[y + (x + 2) % 5]);
-                    a[y + x] = xor(b[y + x], others);
-                }
-            }
-            // ι
-            a[0] = xor(a[0], cast([constant; LANES]));
+    fn permute(simd: V3, states: &mut States) {
+        for [even, odd] in ROUND_CONSTANTS.as_chunks::<2>().0 {
+            let between = round(simd, states, *even);
+            *states = round(simd, &between, *odd);
         }
+    }
+
+    /// One round. The 25 words exceed the 16 registers, and each store of a word costs a cycle: so it goes from
+    /// one row of its result to the next, for each of which five words are read and five are written.
+    #[inline(always)]
+    fn round(simd: V3, a: &States, constant: u64) -> States {
+        // θ: the parities of the columns, then what each word of a column is changed by.
+        let mut c = [a[0]; 5];
+        for x in 0..5 {
+            let upper = xor(simd, xor(simd, a[x], a[x + 5]), xor(simd, a[x + 10], a[x + 15]));
+            c[x] = xor(simd, upper, a[x + 20]);
+        }
+        let mut d = c;
+        for x in 0..5 {
+            d[x] = xor(simd, c[(x + 4) % 5], rotate::<1, 63>(simd, c[(x + 1) % 5]));
+        }
+        // ρ and π, which take word (x, y) to (y, 2x + 3y), and χ of each row that they give.
+        let mut result = *a;
+        let row = [
+            xor(simd, a[0], d[0]),
+            rotate::<44, 20>(simd, xor(simd, a[6], d[1])),
+            rotate::<43, 21>(simd, xor(simd, a[12], d[2])),
+            rotate::<21, 43>(simd, xor(simd, a[18], d[3])),
+            rotate::<14, 50>(simd, xor(simd, a[24], d[4])),
+        ];
+        chi(simd, &row, &mut result, 0);
+        let row = [
+            rotate::<28, 36>(simd, xor(simd, a[3], d[3])),
+            rotate::<20, 44>(simd, xor(simd, a[9], d[4])),
+            rotate::<3, 61>(simd, xor(simd, a[10], d[0])),
+            rotate::<45, 19>(simd, xor(simd, a[16], d[1])),
+            rotate::<61, 3>(simd, xor(simd, a[22], d[2])),
+        ];
+        chi(simd, &row, &mut result, 5);
+        let row = [
+            rotate::<1, 63>(simd, xor(simd, a[1], d[1])),
+            rotate::<6, 58>(simd, xor(simd, a[7], d[2])),
+            rotate::<25, 39>(simd, xor(simd, a[13], d[3])),
+            rotate::<8, 56>(simd, xor(simd, a[19], d[4])),
+            rotate::<18, 46>(simd, xor(simd, a[20], d[0])),
+        ];
+        chi(simd, &row, &mut result, 10);
+        let row = [
+            rotate::<27, 37>(simd, xor(simd, a[4], d[4])),
+            rotate::<36, 28>(simd, xor(simd, a[5], d[0])),
+            rotate::<10, 54>(simd, xor(simd, a[11], d[1])),
+            rotate::<15, 49>(simd, xor(simd, a[17], d[2])),
+            rotate::<56, 8>(simd, xor(simd, a[23], d[3])),
+        ];
+        chi(simd, &row, &mut result, 15);
+        let row = [
+            rotate::<62, 2>(simd, xor(simd, a[2], d[2])),
+            rotate::<55, 9>(simd, xor(simd, a[8], d[3])),
+            rotate::<39, 25>(simd, xor(simd, a[14], d[4])),
+            rotate::<41, 23>(simd, xor(simd, a[15], d[0])),
+            rotate::<2, 62>(simd, xor(simd, a[21], d[1])),
+        ];
+        chi(simd, &row, &mut result, 20);
+        // ι
+        result[0] = xor(simd, result[0], cast([constant; LANES]));
+        result
+    }
+
+    #[inline(always)]
+    fn chi(simd: V3, row: &[__m256i; 5], result: &mut States, start: usize) {
+        for x in 0..5 {
+            let others = simd.avx2._mm256_andnot_si256(row[(x + 1) % 5], row[(x + 2) % 5]);
+            result[start + x] = xor(simd, row[x], others);
+        }
+    }
+
+    #[inline(always)]
+    fn xor(simd: V3, a: __m256i, b: __m256i) -> __m256i {
+        simd.avx2._mm256_xor_si256(a, b)
     }
 
     /// Rotates each word left by `LEFT` bits; `RIGHT` is 64 less that.

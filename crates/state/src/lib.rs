@@ -24,6 +24,7 @@
 //!
 //! spec: PROTOCOL §3 (the state root in the shard header)
 
+mod block;
 mod changes;
 mod codec;
 mod diff;

@@ -1,9 +1,12 @@
 //! Nodes in memory.
 //!
 //! A leaf lies inline in its parent and keeps its whole key, so that splitting or collapsing above it
-//! doesn't change it; a branch keeps one entry for each child it has. The reference (hash or embedded
+//! doesn't change it; a branch keeps one entry for each child it has, and in the same block those of small
+//! branches below it (see `block`). What is nested is found only from the branch that it is nested in, so
+//! nodes are looked at through [`ChildAt`], [`NodeAt`] and [`BranchAt`]. The reference (hash or embedded
 //! encoding) to a node stands beside it in its parent: hashing a branch touches no child.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -82,6 +85,8 @@ pub(crate) struct Child<V> {
 pub(crate) enum Link<V> {
     Node(Node<V>),
     Lazy(Arc<Lazy<V>>),
+    /// A small branch, which lies in the block of the one above it.
+    Nested(Run),
 }
 
 #[derive(Clone, Debug)]
@@ -100,23 +105,32 @@ pub(crate) struct Leaf<V> {
 #[derive(Debug)]
 pub(crate) struct Extension<V> {
     pub(crate) path: Nibbles,
-    /// Always a branch.
+    /// Always a branch with a block of its own.
     pub(crate) child: Child<V>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Branch<V> {
-    /// Generation of the state that last touched it or anything under it.
-    touched: AtomicU32,
+/// Where a nested branch lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
     mask: u16,
-    children: Box<[Child<V>]>,
+    /// See [`Branch::fresh`].
+    fresh: u16,
+    /// First of its entries, counted from the first entry of the branch that it is a child of.
+    first: u16,
+    /// How many entries it has, those of branches nested in it included.
+    length: u16,
 }
 
-impl<V> Branch<V> {
-    /// A branch of at least two children, given in the order of the mask's bits.
-    pub(crate) fn new(mask: u16, children: Vec<Child<V>>, generation: u32) -> Self {
-        debug_assert_eq!(mask.count_ones() as usize, children.len());
-        Self { touched: AtomicU32::new(generation), mask, children: children.into_boxed_slice() }
+impl Run {
+    /// The place of a branch with these entries, the first of which will be at `first`.
+    pub(crate) fn new<V>(mask: u16, entries: &[Child<V>], first: usize) -> Self {
+        let run = Self { mask, fresh: pending(mask, entries), first: 0, length: narrow(entries.len()) };
+        run.at(first)
+    }
+
+    /// The same entries at another place.
+    pub(crate) fn at(self, first: usize) -> Self {
+        Self { first: narrow(first), ..self }
     }
 
     #[inline]
@@ -125,22 +139,56 @@ impl<V> Branch<V> {
     }
 
     #[inline]
-    pub(crate) fn children(&self) -> &[Child<V>] {
-        &self.children
+    pub(crate) fn fresh(&self) -> u16 {
+        self.fresh
+    }
+
+    /// Its entries among those of the branch that it is a child of.
+    #[inline]
+    pub(crate) fn range(&self) -> Range<usize> {
+        usize::from(self.first)..usize::from(self.first) + usize::from(self.length)
+    }
+}
+
+/// Counts of entries are short.
+fn narrow(count: usize) -> u16 {
+    u16::try_from(count).expect("a block has far fewer entries than 65,536")
+}
+
+/// A branch with the block that its children lie in, and small branches below it with theirs.
+#[derive(Debug)]
+pub(crate) struct Branch<V> {
+    /// Generation of the state that last touched it or anything under it.
+    touched: AtomicU32,
+    mask: u16,
+    /// The children, by their number, that may still be referred to as pending.
+    fresh: u16,
+    /// The children in the order of the mask's bits, then the entries of each nested one.
+    entries: Box<[Child<V>]>,
+}
+
+/// The numbers of the pending ones among the children that the entries begin with.
+fn pending<V>(mask: u16, entries: &[Child<V>]) -> u16 {
+    let children = entries[..mask.count_ones() as usize].iter().enumerate();
+    children.fold(0, |pending, (i, child)| pending | u16::from(child.reference.is_pending()) << i)
+}
+
+impl<V> Branch<V> {
+    /// A branch of at least two children, given in the order of the mask's bits, then the entries of those
+    /// that are nested.
+    pub(crate) fn new(mask: u16, entries: Vec<Child<V>>, generation: u32) -> Self {
+        let fresh = pending(mask, &entries);
+        Self { touched: AtomicU32::new(generation), mask, fresh, entries: entries.into_boxed_slice() }
     }
 
     #[inline]
-    pub(crate) fn children_mut(&mut self) -> &mut [Child<V>] {
-        &mut self.children
+    pub(crate) fn fresh(&self) -> u16 {
+        self.fresh
     }
 
     #[inline]
-    pub(crate) fn child(&self, nibble: u8) -> Option<&Child<V>> {
-        let bit = 1u16 << nibble;
-        if self.mask & bit == 0 {
-            return None;
-        }
-        self.children.get((self.mask & (bit - 1)).count_ones() as usize)
+    pub(crate) fn entries_mut(&mut self) -> &mut [Child<V>] {
+        &mut self.entries
     }
 
     /// Notes use. Ordering doesn't matter: the mark decides only what is kept in memory.
@@ -158,7 +206,7 @@ impl<V> Branch<V> {
     /// Fetches the children's counters into the cache. Sharing or dropping a child changes its counter, and
     /// such atomic changes wait for memory one after the other; plain reads ahead of them wait all at once.
     pub(crate) fn fetch_children(&self) {
-        let counts = self.children.iter().map(|child| match &child.link {
+        let counts = self.entries.iter().map(|child| match &child.link {
             Link::Node(Node::Branch(branch)) => Arc::strong_count(branch),
             _ => 0,
         });
@@ -169,6 +217,126 @@ impl<V> Branch<V> {
 impl<V> Drop for Branch<V> {
     fn drop(&mut self) {
         self.fetch_children();
+    }
+}
+
+/// A child where it stands, which a nested one is only there.
+#[derive(Debug)]
+pub(crate) struct ChildAt<'n, V> {
+    pub(crate) child: &'n Child<V>,
+    /// The entries of the branch that it is a child of.
+    pub(crate) entries: &'n [Child<V>],
+}
+
+/// A node where it stands.
+#[derive(Debug)]
+pub(crate) enum NodeAt<'n, V> {
+    Leaf(&'n Leaf<V>),
+    Branch(BranchAt<'n, V>),
+    Extension(&'n Arc<Extension<V>>),
+}
+
+/// A branch where it stands.
+#[derive(Debug)]
+pub(crate) struct BranchAt<'n, V> {
+    pub(crate) mask: u16,
+    /// Its children and what is nested in it.
+    pub(crate) entries: &'n [Child<V>],
+    /// The branch, if it isn't nested.
+    pub(crate) own: Option<&'n Arc<Branch<V>>>,
+}
+
+impl<V> Clone for ChildAt<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for ChildAt<'_, V> {}
+
+impl<V> Clone for NodeAt<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for NodeAt<'_, V> {}
+
+impl<V> Clone for BranchAt<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for BranchAt<'_, V> {}
+
+impl<V> Node<V> {
+    #[inline]
+    pub(crate) fn view(&self) -> NodeAt<'_, V> {
+        match self {
+            Self::Leaf(leaf) => NodeAt::Leaf(leaf),
+            Self::Branch(branch) => {
+                NodeAt::Branch(BranchAt { mask: branch.mask, entries: &branch.entries, own: Some(branch) })
+            }
+            Self::Extension(extension) => NodeAt::Extension(extension),
+        }
+    }
+}
+
+impl<V: Clone> NodeAt<'_, V> {
+    /// The node by itself; a nested branch gets a block of its own.
+    pub(crate) fn to_node(self, generation: u32) -> Node<V> {
+        match self {
+            Self::Leaf(leaf) => Node::Leaf(leaf.clone()),
+            Self::Extension(extension) => Node::Extension(Arc::clone(extension)),
+            Self::Branch(BranchAt { own: Some(branch), .. }) => Node::Branch(Arc::clone(branch)),
+            Self::Branch(BranchAt { mask, entries, own: None }) => {
+                let entries = entries.iter().map(Child::share).collect();
+                Node::Branch(Arc::new(Branch::new(mask, entries, generation)))
+            }
+        }
+    }
+}
+
+impl<'n, V> BranchAt<'n, V> {
+    /// The children in the order of the mask's bits.
+    #[inline]
+    pub(crate) fn children(&self) -> &'n [Child<V>] {
+        &self.entries[..self.mask.count_ones() as usize]
+    }
+
+    #[inline]
+    pub(crate) fn child(&self, nibble: u8) -> Option<ChildAt<'n, V>> {
+        let bit = 1u16 << nibble;
+        if self.mask & bit == 0 {
+            return None;
+        }
+        let child = self.entries.get((self.mask & (bit - 1)).count_ones() as usize)?;
+        Some(ChildAt { child, entries: self.entries })
+    }
+}
+
+impl<'n, V> ChildAt<'n, V> {
+    /// A root or the child of an extension.
+    #[inline]
+    pub(crate) fn alone(child: &'n Child<V>) -> Self {
+        Self { child, entries: &[] }
+    }
+
+    /// The branch that lies at a place among this child's siblings.
+    #[inline]
+    pub(crate) fn nested(&self, run: &Run) -> NodeAt<'n, V> {
+        NodeAt::Branch(BranchAt { mask: run.mask, entries: &self.entries[run.range()], own: None })
+    }
+
+    /// The node, if this snapshot holds it in memory.
+    #[inline]
+    pub(crate) fn in_memory(&self) -> Option<NodeAt<'n, V>> {
+        match &self.child.link {
+            Link::Node(node) => Some(node.view()),
+            Link::Lazy(cell) => cell.node.get().map(|node| node.view()),
+            Link::Nested(run) => Some(self.nested(run)),
+        }
     }
 }
 
@@ -211,26 +379,11 @@ impl<V> Child<V> {
     pub(crate) fn lazy(hash: B256) -> Self {
         Self { reference: NodeRef::hash(hash), link: Link::Lazy(Arc::new(Lazy::new())) }
     }
-
-    /// The node, if it did not come from disk.
-    pub(crate) fn node_mut(&mut self) -> Option<&mut Node<V>> {
-        match &mut self.link {
-            Link::Node(node) => Some(node),
-            Link::Lazy(_) => None,
-        }
-    }
-
-    /// The node, if this snapshot holds it in memory.
-    pub(crate) fn in_memory(&self) -> Option<&Node<V>> {
-        match &self.link {
-            Link::Node(node) => Some(node),
-            Link::Lazy(cell) => cell.node.get().map(|node| &**node),
-        }
-    }
 }
 
 impl<V: Clone> Child<V> {
-    /// A copy that leaves out the cell of a node that has been loaded.
+    /// A copy that leaves out the cell of a node that has been loaded. That of a nested one says where
+    /// its entries are in the block at hand.
     #[inline]
     pub(crate) fn share(&self) -> Self {
         let link = match &self.link {
@@ -238,7 +391,7 @@ impl<V: Clone> Child<V> {
                 Some(node) => Link::Node((**node).clone()),
                 None => Link::Lazy(Arc::clone(cell)),
             },
-            loaded @ Link::Node(_) => loaded.clone(),
+            loaded => loaded.clone(),
         };
         Self { reference: self.reference, link }
     }

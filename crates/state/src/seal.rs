@@ -9,7 +9,7 @@ use alloy_primitives::B256;
 
 use crate::codec::Encoder;
 use crate::hash::Batch;
-use crate::node::{Child, Node, NodeRef};
+use crate::node::{Child, Link, Node, NodeAt, NodeRef};
 use crate::value::Value;
 
 /// Fills in pending references.
@@ -25,46 +25,52 @@ impl Sealer {
     }
 
     /// The reference to a node without pending ones, which stands `depth` nibbles below the root.
-    pub(crate) fn reference<V: Value>(&mut self, node: &Node<V>, depth: usize) -> NodeRef {
+    pub(crate) fn reference<V: Value>(&mut self, node: NodeAt<'_, V>, depth: usize) -> NodeRef {
         self.encoder.reference(node, depth)
     }
 
     /// The encoding of the root.
     pub(crate) fn encode_root<V: Value>(&mut self, root: &Node<V>) -> &[u8] {
-        self.encoder.encode(root, 0)
+        self.encoder.encode(root.view(), 0)
     }
 
     /// Fills in all references under a node that stands `depth` nibbles below the root.
     pub(crate) fn seal<V: Value>(&mut self, node: &mut Node<V>, depth: usize) {
-        for level in (0..pending_levels(node)).rev() {
+        for level in (0..Made::of(node).levels()).rev() {
             // The digests are those of the level below, in the order in which they are met again.
             let mut digests = std::mem::take(&mut self.digests);
-            self.level(node, depth, level, &mut digests.drain(..));
+            self.level(Made::of(node), depth, level, &mut digests.drain(..));
             self.batch.finish(&mut digests);
             self.digests = digests;
         }
-        fill(children(node).1, &mut self.digests.drain(..));
+        Made::of(node).fill(&mut self.digests.drain(..));
     }
 
-    /// Encodes all nodes whose parents stand `level` steps below a node.
+    /// Encodes all nodes whose parents stand `level` steps below a node, which stands at `depth`.
     fn level<V: Value>(
         &mut self,
-        node: &mut Node<V>,
+        mut parent: Made<'_, V>,
         depth: usize,
         level: usize,
         digests: &mut impl Iterator<Item = B256>,
     ) {
-        let (step, children) = children(node);
-        for child in children.iter_mut().filter(|child| child.reference.is_pending()) {
-            let node = child.node_mut().expect(NEW_IS_IN_MEMORY);
+        let depth = depth + parent.step;
+        for i in parent.pending() {
             if level > 0 {
-                self.level(node, depth + step, level - 1, digests);
+                self.level(parent.below(i), depth, level - 1, digests);
                 continue;
             }
-            fill(self::children(node).1, digests);
-            let encoding = self.encoder.encode(node, depth + step);
+            parent.below(i).fill(digests);
+            let encoding = match &parent.entries[i].link {
+                Link::Node(node) => self.encoder.encode(node.view(), depth),
+                Link::Nested(run) => {
+                    let children = &parent.entries[run.range()][..run.mask().count_ones() as usize];
+                    self.encoder.encode_branch(run.mask(), children)
+                }
+                Link::Lazy(_) => unreachable!("{NEW_IS_IN_MEMORY}"),
+            };
             match NodeRef::embedded(encoding) {
-                Some(reference) => child.reference = reference,
+                Some(reference) => parent.entries[i].reference = reference,
                 None => self.batch.push(encoding),
             }
         }
@@ -73,30 +79,74 @@ impl Sealer {
 
 const NEW_IS_IN_MEMORY: &str = "a pending reference is that to a node of this update";
 
-/// Puts in the digests of the children that are still pending.
-fn fill<V>(children: &mut [Child<V>], digests: &mut impl Iterator<Item = B256>) {
-    for child in children.iter_mut().filter(|child| child.reference.is_pending()) {
-        child.reference = NodeRef::hash(digests.next().expect("each pending node was put in the batch"));
-    }
+/// The children of a node that an update has made.
+struct Made<'n, V> {
+    /// How many nibbles they stand below the node.
+    step: usize,
+    /// Those that may be pending.
+    fresh: u16,
+    /// The children, then what is nested in them.
+    entries: &'n mut [Child<V>],
 }
 
-/// How many levels of pending nodes there are below a node.
-fn pending_levels<V>(node: &mut Node<V>) -> usize {
-    let pending = children(node).1.iter_mut().filter(|child| child.reference.is_pending());
-    pending.map(|child| 1 + pending_levels(child.node_mut().expect(NEW_IS_IN_MEMORY))).max().unwrap_or(0)
-}
-
-/// The children of a node that nobody else has, and how many nibbles they stand below it. A node that others
-/// have too has no pending children.
-fn children<V>(node: &mut Node<V>) -> (usize, &mut [Child<V>]) {
-    match node {
-        Node::Leaf(_) => (0, &mut []),
-        Node::Branch(branch) => (1, Arc::get_mut(branch).map_or(&mut [], |branch| branch.children_mut())),
-        Node::Extension(extension) => {
-            let step = extension.path.len();
-            let children =
-                Arc::get_mut(extension).map(|extension| std::slice::from_mut(&mut extension.child));
-            (step, children.unwrap_or_default())
+impl<'n, V> Made<'n, V> {
+    /// A node that others have too has no pending children.
+    fn of(node: &'n mut Node<V>) -> Self {
+        let none = Made { step: 0, fresh: 0, entries: &mut [] };
+        match node {
+            Node::Leaf(_) => none,
+            Node::Branch(branch) => Arc::get_mut(branch).map_or(none, |branch| Made {
+                step: 1,
+                fresh: branch.fresh(),
+                entries: branch.entries_mut(),
+            }),
+            Node::Extension(extension) => {
+                let step = extension.path.len();
+                Arc::get_mut(extension).map_or(none, |extension| Made {
+                    step,
+                    fresh: 1,
+                    entries: std::slice::from_mut(&mut extension.child),
+                })
+            }
         }
     }
+
+    /// The numbers of the pending children.
+    fn pending(&self) -> impl Iterator<Item = usize> + use<V> {
+        let pending = bits(self.fresh).filter(|i| self.entries[*i].reference.is_pending());
+        bits(pending.fold(0, |pending, i| pending | 1 << i))
+    }
+
+    /// The children of the pending child with a number.
+    fn below(&mut self, i: usize) -> Made<'_, V> {
+        if let Link::Nested(run) = self.entries[i].link {
+            return Made { step: 1, fresh: run.fresh(), entries: &mut self.entries[run.range()] };
+        }
+        match &mut self.entries[i].link {
+            Link::Node(node) => Made::of(node),
+            _ => unreachable!("{NEW_IS_IN_MEMORY}"),
+        }
+    }
+
+    /// Puts in the digests of the children that are still pending.
+    fn fill(&mut self, digests: &mut impl Iterator<Item = B256>) {
+        for i in self.pending() {
+            let digest = digests.next().expect("each pending node was put in the batch");
+            self.entries[i].reference = NodeRef::hash(digest);
+        }
+    }
+
+    /// How many levels of pending nodes there are.
+    fn levels(&mut self) -> usize {
+        self.pending().map(|i| 1 + self.below(i).levels()).max().unwrap_or(0)
+    }
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut mask: u16) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let i = (mask != 0).then(|| mask.trailing_zeros() as usize)?;
+        mask &= mask - 1;
+        Some(i)
+    })
 }

@@ -10,7 +10,7 @@ use alloy_trie::{HashBuilder, Nibbles, proof::verify_proof};
 use proptest::prelude::*;
 
 use crate::codec::{Encoder, decode};
-use crate::node::Node;
+use crate::node::{ChildAt, Link, Node, NodeAt};
 use crate::trie::{Source, Trie};
 use crate::value::{Account, Value};
 use crate::{NodeKey, NodeReader, StateError, diff};
@@ -90,8 +90,34 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
     prop::collection::vec(batch.prop_map(|batch| batch.into_iter().collect()), 1..12)
 }
 
+/// Nothing is left pending, blocks are bounded, and each entry of a block is in it once.
+fn check_shape(at: ChildAt<'_, U256>) {
+    assert!(!at.child.reference.is_pending());
+    match at.in_memory() {
+        None | Some(NodeAt::Leaf(_)) => {}
+        Some(NodeAt::Extension(extension)) => {
+            assert!(!matches!(extension.child.link, Link::Nested(_)));
+            check_shape(ChildAt::alone(&extension.child));
+        }
+        Some(NodeAt::Branch(branch)) => {
+            assert!(branch.children().len() >= 2);
+            assert!(branch.entries.len() <= if branch.own.is_some() { 32 } else { 4 });
+            let mut end = branch.children().len();
+            for child in (0..16).filter_map(|nibble| branch.child(nibble)) {
+                if let Link::Nested(run) = child.child.link {
+                    assert_eq!(run.range().start, end);
+                    end = run.range().end;
+                }
+                check_shape(child);
+            }
+            assert_eq!(end, branch.entries.len());
+        }
+    }
+}
+
 fn check(trie: &Trie<U256>, source: &Source<'_>, model: &Model, probes: &[B256]) {
     assert_eq!(trie.root_hash(), reference_root(model));
+    trie.root().into_iter().for_each(check_shape);
     for key in model.keys().chain(probes) {
         let (value, proof) = trie.prove(source, key).unwrap();
         assert_eq!(value, model.get(key));
@@ -182,14 +208,14 @@ proptest! {
         let mut encoding = record.clone().unwrap();
         let node: Node<U256> = decode(&encoding, &key.path, 0).unwrap();
         let mut encoder = Encoder::new();
-        prop_assert_eq!(encoder.encode(&node, key.path.len()), encoding.as_slice());
+        prop_assert_eq!(encoder.encode(node.view(), key.path.len()), encoding.as_slice());
         let at = at.index(encoding.len());
         encoding[at] = byte;
         if let Ok(node) = decode::<U256>(&encoding, &key.path, 0) {
-            encoder.encode(&node, key.path.len());
+            encoder.encode(node.view(), key.path.len());
         }
         for bytes in [&encoding, &noise] {
-            let _ = decode::<Account>(bytes, &key.path, 0).map(|node| encoder.encode(&node, key.path.len()).len());
+            let _ = decode::<Account>(bytes, &key.path, 0).map(|node| encoder.encode(node.view(), key.path.len()).len());
             let _ = Account::decode(bytes);
         }
     }
@@ -213,6 +239,29 @@ fn deep_leaves_are_embedded_and_branches_at_the_last_nibble_work() {
 }
 
 #[test]
+fn small_branches_are_nested_as_far_as_there_is_room() {
+    let source = Source { reader: None, owner: None, generation: 0 };
+    // A root with 16 branches of two leaves each: 8 of those fit.
+    let keys = (0..32u8).map(|i| B256::right_padding_from(&[i << 3]));
+    let batch: Batch = keys.map(|key| (key, U256::MAX)).collect();
+    let trie = apply(&Trie::empty(), &source, &batch).unwrap();
+    let Some(NodeAt::Branch(root)) = trie.root().unwrap().in_memory() else { panic!("the root is a branch") };
+    assert_eq!(root.children().iter().filter(|child| matches!(child.link, Link::Nested(_))).count(), 8);
+    let model: Model = batch.iter().copied().collect();
+    check(&trie, &source, &model, &[]);
+    // All but one branch go: the last takes the root's place, under an extension.
+    for last in 0..16 {
+        let others = |(i, (key, _)): (usize, &(B256, U256))| (i / 2 != last).then_some((*key, U256::ZERO));
+        let removed: Batch = batch.iter().enumerate().filter_map(others).collect();
+        let mut model = model.clone();
+        apply_to_model(&mut model, &removed);
+        let trie = apply(&trie, &source, &removed).unwrap();
+        check(&trie, &source, &model, &[]);
+        let Some(NodeAt::Extension(_)) = trie.root().unwrap().in_memory() else { panic!("an extension") };
+    }
+}
+
+#[test]
 fn changes_without_effect_share_everything() {
     let source = Source { reader: None, owner: None, generation: 0 };
     let batch: Batch =
@@ -223,10 +272,10 @@ fn changes_without_effect_share_everything() {
     let mut again = batch.clone();
     again.insert(0, (B256::ZERO, U256::ZERO));
     let same = apply(&trie, &source, &again).unwrap();
-    let (Some(Node::Branch(a)), Some(Node::Branch(b))) =
+    let (Some(NodeAt::Branch(a)), Some(NodeAt::Branch(b))) =
         (trie.root().unwrap().in_memory(), same.root().unwrap().in_memory())
     else {
         panic!("the root is a branch in memory")
     };
-    assert!(std::sync::Arc::ptr_eq(a, b));
+    assert!(std::sync::Arc::ptr_eq(a.own.unwrap(), b.own.unwrap()));
 }

@@ -5,7 +5,7 @@ use alloy_trie::Nibbles;
 
 use crate::codec::{Encoder, decode};
 use crate::key::{matching, nibble, prefix};
-use crate::node::{Child, Link, Node, NodeRef};
+use crate::node::{BranchAt, Child, ChildAt, Link, Node, NodeAt, NodeRef};
 use crate::value::Value;
 use crate::{EMPTY_ROOT, NodeKey, NodeReader, StateError};
 
@@ -34,15 +34,24 @@ impl<'a> Source<'a> {
     #[inline]
     pub(crate) fn resolve<'n, V: Value>(
         &self,
-        child: &'n Child<V>,
+        at: ChildAt<'n, V>,
         path: impl FnOnce() -> Nibbles,
-    ) -> Result<&'n Node<V>, StateError> {
-        match &child.link {
-            Link::Node(node) => Ok(node),
+    ) -> Result<NodeAt<'n, V>, StateError> {
+        match &at.child.link {
+            Link::Node(node) => Ok(node.view()),
+            Link::Nested(run) => Ok(at.nested(run)),
             Link::Lazy(cell) => match cell.get() {
-                Some(node) => Ok(node),
-                None => Ok(cell.fill(self.load(&child.reference, path())?)),
+                Some(node) => Ok(node.view()),
+                None => Ok(cell.fill(self.load(&at.child.reference, path())?).view()),
             },
+        }
+    }
+
+    /// Notes that a branch is used. A nested one lies in a branch that was noted on the way.
+    #[inline]
+    pub(crate) fn touch<V>(&self, branch: &BranchAt<'_, V>) {
+        if let Some(own) = branch.own {
+            own.touch(self.generation);
         }
     }
 
@@ -77,8 +86,8 @@ impl<V> Trie<V> {
         Self { root }
     }
 
-    pub(crate) fn root(&self) -> Option<&Child<V>> {
-        self.root.as_ref()
+    pub(crate) fn root(&self) -> Option<ChildAt<'_, V>> {
+        self.root.as_ref().map(ChildAt::alone)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -121,26 +130,26 @@ impl<V: Value> Trie<V> {
         &self,
         source: &Source<'_>,
         key: &B256,
-        mut visit: impl FnMut(&Child<V>, &Node<V>, usize),
+        mut visit: impl FnMut(&Child<V>, NodeAt<'_, V>, usize),
     ) -> Result<Option<&V>, StateError> {
         let mut depth = 0;
-        let mut next = self.root.as_ref();
-        while let Some(child) = next {
-            let node = source.resolve(child, || prefix(key, depth))?;
-            visit(child, node, depth);
+        let mut next = self.root();
+        while let Some(at) = next {
+            let node = source.resolve(at, || prefix(key, depth))?;
+            visit(at.child, node, depth);
             next = match node {
-                Node::Leaf(leaf) => return Ok((leaf.key == *key).then_some(&leaf.value)),
-                Node::Branch(branch) => {
-                    branch.touch(source.generation);
+                NodeAt::Leaf(leaf) => return Ok((leaf.key == *key).then_some(&leaf.value)),
+                NodeAt::Branch(branch) => {
+                    source.touch(&branch);
                     let child = branch.child(nibble(key, depth));
                     depth += 1;
                     child
                 }
-                Node::Extension(extension) => {
+                NodeAt::Extension(extension) => {
                     let length = extension.path.len();
                     let follows = matching(key, depth, &extension.path) == length;
                     depth += length;
-                    follows.then_some(&extension.child)
+                    follows.then_some(ChildAt::alone(&extension.child))
                 }
             };
         }

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::node::{Branch, Child, Extension, Lazy, Leaf, Link, Node};
+use crate::block::Blocks;
+use crate::node::{BranchAt, Child, ChildAt, Extension, Lazy, Leaf, Link, Node, NodeAt};
 use crate::trie::Trie;
 use crate::value::{Account, Contract, Value};
 
@@ -38,7 +39,7 @@ impl Unload for Account {
             Some(disk) => trie(&contract.storage, Some(disk.storage()?), threshold)?,
             None => trie(&contract.storage, None, threshold)?,
         };
-        let contract = Some(Arc::new(Contract { code_hash: contract.code_hash, storage }));
+        let contract = Some(Arc::new(Contract { storage, ..Contract::clone(contract) }));
         Some(Self { contract, ..*self })
     }
 }
@@ -57,30 +58,36 @@ pub(crate) fn trie<V: Unload>(
     Some(Trie::with_root(Some(root)))
 }
 
-fn child<V: Unload>(at: &Child<V>, disk: Option<&Child<V>>, threshold: Threshold) -> Option<Child<V>> {
-    let disk = disk.filter(|disk| disk.reference != at.reference);
+fn child<V: Unload>(
+    at: ChildAt<'_, V>,
+    disk: Option<ChildAt<'_, V>>,
+    threshold: Threshold,
+) -> Option<Child<V>> {
+    let reference = at.child.reference;
+    let disk = disk.filter(|disk| disk.child.reference != reference);
     let link = match (at.in_memory()?, disk) {
-        (Node::Branch(branch), None)
-            if branch.touched() < threshold.cold_before && !at.reference.is_embedded() =>
+        // A nested branch goes when the block does that it lies in.
+        (NodeAt::Branch(BranchAt { own: Some(branch), .. }), None)
+            if branch.touched() < threshold.cold_before && !reference.is_embedded() =>
         {
             Link::Lazy(Arc::new(Lazy::unloaded(branch)))
         }
         (node, None) => Link::Node(self::node(node, None, threshold)?),
         (node, Some(disk)) => Link::Node(self::node(node, Some(disk.in_memory()?), threshold)?),
     };
-    Some(Child { reference: at.reference, link })
+    Some(Child { reference, link })
 }
 
-fn node<V: Unload>(at: &Node<V>, disk: Option<&Node<V>>, threshold: Threshold) -> Option<Node<V>> {
+fn node<V: Unload>(at: NodeAt<'_, V>, disk: Option<NodeAt<'_, V>>, threshold: Threshold) -> Option<Node<V>> {
     match (at, disk) {
-        (Node::Leaf(at), None) => leaf(at, None, threshold),
-        (Node::Leaf(at), Some(Node::Leaf(disk))) if at.key == disk.key => {
+        (NodeAt::Leaf(at), None) => leaf(at, None, threshold),
+        (NodeAt::Leaf(at), Some(NodeAt::Leaf(disk))) if at.key == disk.key => {
             leaf(at, Some(&disk.value), threshold)
         }
-        (Node::Branch(at), None) => branch(at, None, threshold),
-        (Node::Branch(at), Some(Node::Branch(disk))) => branch(at, Some(disk), threshold),
-        (Node::Extension(at), None) => extension(at, None, threshold),
-        (Node::Extension(at), Some(Node::Extension(disk))) if at.path == disk.path => {
+        (NodeAt::Branch(at), None) => branch(at, None, threshold),
+        (NodeAt::Branch(at), Some(NodeAt::Branch(disk))) => branch(at, Some(disk), threshold),
+        (NodeAt::Extension(at), None) => extension(at, None, threshold),
+        (NodeAt::Extension(at), Some(NodeAt::Extension(disk))) if at.path == disk.path => {
             extension(at, Some(&disk.child), threshold)
         }
         // Another shape than on disk: too little is gained by looking for what they share.
@@ -93,21 +100,29 @@ fn leaf<V: Unload>(at: &Leaf<V>, disk: Option<&V>, threshold: Threshold) -> Opti
 }
 
 fn extension<V: Unload>(at: &Extension<V>, disk: Option<&Child<V>>, threshold: Threshold) -> Option<Node<V>> {
-    let child = child(&at.child, disk, threshold)?;
+    let child = child(ChildAt::alone(&at.child), disk.map(ChildAt::alone), threshold)?;
     Some(Node::Extension(Arc::new(Extension { path: at.path, child })))
 }
 
-fn branch<V: Unload>(at: &Branch<V>, disk: Option<&Branch<V>>, threshold: Threshold) -> Option<Node<V>> {
+fn branch<V: Unload>(
+    at: BranchAt<'_, V>,
+    disk: Option<BranchAt<'_, V>>,
+    threshold: Threshold,
+) -> Option<Node<V>> {
     let mut changed = false;
-    let mut children = Vec::with_capacity(at.children().len());
+    let mut blocks = Blocks::default();
+    let frame = blocks.open();
     for nibble in 0..16 {
         let Some(original) = at.child(nibble) else { continue };
-        let unloaded = match disk {
+        let unloaded = match &disk {
             None => child(original, None, threshold),
             Some(disk) => disk.child(nibble).and_then(|disk| child(original, Some(disk), threshold)),
         };
         changed |= unloaded.is_some();
-        children.push(unloaded.unwrap_or_else(|| original.share()));
+        match unloaded {
+            Some(child) => blocks.push(child),
+            None => blocks.keep(frame, original),
+        }
     }
-    changed.then(|| Node::Branch(Arc::new(Branch::new(at.mask(), children, threshold.generation))))
+    changed.then(|| Node::Branch(Arc::new(blocks.branch(frame, at.mask, threshold.generation))))
 }

@@ -44,29 +44,41 @@ impl Value for U256 {
     }
 }
 
-/// An account in the trie. Most have neither code nor storage: those take no memory.
+/// An account in the trie. Most have neither code nor storage, nor 2^128 wei: what those need takes no memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) nonce: u64,
-    pub(crate) balance: U256,
+    /// The lower half of the balance.
+    pub(crate) balance: [u64; 2],
     pub(crate) contract: Option<Arc<Contract>>,
 }
 
-#[derive(Debug)]
+/// What few accounts have.
+#[derive(Clone, Debug)]
 pub(crate) struct Contract {
     pub(crate) code_hash: B256,
     pub(crate) storage: Trie<U256>,
+    /// The upper half of the balance.
+    pub(crate) balance: [u64; 2],
 }
 
 impl Account {
     pub(crate) fn new(info: &AccountInfo, storage: Trie<U256>) -> Self {
-        let plain = info.code_hash == EMPTY_CODE_HASH && storage.is_empty();
-        let contract = (!plain).then(|| Arc::new(Contract { code_hash: info.code_hash, storage }));
-        Self { nonce: info.nonce, balance: info.balance, contract }
+        let [a, b, upper @ ..] = info.balance.into_limbs();
+        let plain = info.code_hash == EMPTY_CODE_HASH && storage.is_empty() && upper == [0; 2];
+        let contract =
+            (!plain).then(|| Arc::new(Contract { code_hash: info.code_hash, storage, balance: upper }));
+        Self { nonce: info.nonce, balance: [a, b], contract }
     }
 
     pub(crate) fn info(&self) -> AccountInfo {
-        AccountInfo { nonce: self.nonce, balance: self.balance, code_hash: self.code_hash() }
+        AccountInfo { nonce: self.nonce, balance: self.balance(), code_hash: self.code_hash() }
+    }
+
+    fn balance(&self) -> U256 {
+        let [c, d] = self.contract.as_ref().map_or([0; 2], |contract| contract.balance);
+        let [a, b] = self.balance;
+        U256::from_limbs([a, b, c, d])
     }
 
     pub(crate) fn code_hash(&self) -> B256 {
@@ -89,7 +101,9 @@ impl PartialEq for Account {
             && match (&self.contract, &other.contract) {
                 (None, None) => true,
                 (Some(a), Some(b)) => {
-                    a.code_hash == b.code_hash && a.storage.root_hash() == b.storage.root_hash()
+                    a.code_hash == b.code_hash
+                        && a.balance == b.balance
+                        && a.storage.root_hash() == b.storage.root_hash()
                 }
                 _ => false,
             }
@@ -98,7 +112,7 @@ impl PartialEq for Account {
 
 impl Value for Account {
     fn encode(&self, out: &mut [u8; VALUE_MAX]) -> usize {
-        encode_into(&TrieAccount::new(self.nonce, self.balance, self.storage_root(), self.code_hash()), out)
+        encode_into(&TrieAccount::new(self.nonce, self.balance(), self.storage_root(), self.code_hash()), out)
     }
 
     fn decode(encoding: &[u8]) -> Result<Self, String> {
@@ -106,5 +120,57 @@ impl Value for Account {
         let info =
             AccountInfo { nonce: account.nonce, balance: account.balance, code_hash: account.code_hash };
         Ok(Self::new(&info, Trie::at(account.storage_root)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn accounts_round_trip(nonce: u64, limbs: [u64; 4], code: bool, upper: bool) {
+            let [a, b, c, d] = limbs;
+            let balance = U256::from_limbs(if upper { limbs } else { [a, b, 0, 0] });
+            let code_hash = if code { B256::repeat_byte(1) } else { EMPTY_CODE_HASH };
+            let info = AccountInfo { nonce, balance, code_hash };
+            let account = Account::new(&info, Trie::empty());
+            prop_assert_eq!(account.info(), info);
+            prop_assert_eq!(account.contract.is_none(), !code && (!upper || (c, d) == (0, 0)));
+            let mut out = [0; VALUE_MAX];
+            let length = account.encode(&mut out);
+            let expected = alloy_rlp::encode(TrieAccount::new(nonce, balance, EMPTY_ROOT, code_hash));
+            prop_assert_eq!(&out[..length], expected.as_slice());
+            prop_assert!(Account::decode(&out[..length]).is_ok_and(|decoded| decoded == account));
+        }
+    }
+
+    #[test]
+    fn accounts_differ_by_each_part() {
+        let account = |nonce, balance, code_hash| {
+            Account::new(&AccountInfo { nonce, balance, code_hash }, Trie::empty())
+        };
+        let (one, code) = (U256::ONE, B256::repeat_byte(1));
+        let all = [
+            account(1, one, EMPTY_CODE_HASH),
+            account(2, one, EMPTY_CODE_HASH),
+            account(1, one << 64, EMPTY_CODE_HASH),
+            account(1, one + (one << 128), EMPTY_CODE_HASH),
+            account(1, one + (one << 192), EMPTY_CODE_HASH),
+            account(1, one, code),
+            account(1, one + (one << 192), code),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all.iter().enumerate() {
+                assert_eq!(a == b, i == j, "{a:?} and {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_most_accounts_lack_takes_no_memory() {
+        assert_eq!(size_of::<crate::node::Child<Account>>(), 112);
     }
 }

@@ -12,6 +12,11 @@ use crate::cli::Cli;
 use crate::process::{execute, output};
 use crate::repo::Repo;
 
+/// The folder of the book's pages.
+const BOOK: &str = "docs";
+/// The book's table of contents.
+const SUMMARY: &str = "docs/SUMMARY.md";
+
 /// Which program a documented command starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Program {
@@ -96,29 +101,64 @@ fn help_commands(help: &str) -> BTreeSet<String> {
 /// Checks relative links. `exists` is asked for paths relative to the repository's root.
 pub(super) fn links(file: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<Finding> {
     let folder = Path::new(file).parent().unwrap_or(Path::new(""));
-    let mut findings = Vec::new();
+    let dead = relative_links(text).into_iter().filter(|(_, target)| {
+        normal(&folder.join(path_of(target))).is_none_or(|path| !exists(&path.to_string_lossy()))
+    });
+    dead.map(|(line, target)| Finding::new(file, line, format!("the link to `{target}` leads nowhere")))
+        .collect()
+}
+
+/// Links to files, outside of fenced blocks: line, target.
+fn relative_links(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
     let mut fenced = false;
     for (number, line) in text.lines().enumerate() {
         fenced ^= line.trim_start().starts_with("```");
         if fenced {
             continue;
         }
-        for target in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let path = target.split(['#', ' ']).next().unwrap_or_default();
-            let outside = path.contains("://") || path.starts_with("mailto:");
-            if path.is_empty() || outside {
-                continue;
-            }
-            match normal(&folder.join(path)) {
-                Some(path) if exists(&path.to_string_lossy()) => {}
-                _ => findings.push(Finding::new(
-                    file,
-                    number + 1,
-                    format!("the link to `{target}` leads nowhere"),
-                )),
+        let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        found.extend(targets.map(|target| (number + 1, target)).filter(|(_, target)| {
+            let path = path_of(target);
+            !path.is_empty() && !path.contains("://") && !path.starts_with("mailto:")
+        }));
+    }
+    found
+}
+
+/// A link's target without its anchor and title.
+fn path_of(target: &str) -> &str {
+    target.split(['#', ' ']).next().unwrap_or_default()
+}
+
+/// Checks that the book has every page: mdBook leaves out, without a word, what the summary does not name, and a
+/// link that leaves the book's folder is dead in it.
+pub(super) fn book(documents: &[(&str, String)]) -> Vec<Finding> {
+    let folder = Path::new(BOOK);
+    let pages = documents.iter().filter(|(file, _)| Path::new(file).starts_with(folder));
+    let mut findings = Vec::new();
+    let mut named = BTreeSet::new();
+    for (file, text) in pages.clone() {
+        for (line, target) in relative_links(text) {
+            let to = Path::new(file).parent().and_then(|parent| normal(&parent.join(path_of(target))));
+            match to {
+                Some(to) if to.starts_with(folder) => {
+                    if *file == SUMMARY {
+                        named.insert(to);
+                    }
+                }
+                _ => {
+                    findings.push(Finding::new(
+                        file,
+                        line,
+                        format!("the link to `{target}` leaves the book"),
+                    ));
+                }
             }
         }
     }
+    let forgotten = pages.filter(|(file, _)| *file != SUMMARY && !named.contains(Path::new(file)));
+    findings.extend(forgotten.map(|(file, _)| Finding::new(file, 0, format!("{SUMMARY} does not name it"))));
     findings
 }
 
@@ -152,6 +192,19 @@ mod tests {
         assert_eq!(links("docs/a.md", "\n[c](c.md)", exists)[0].line, 2);
         assert_eq!(links("a.md", "[up](../docs/b.md) [ok](docs/b.md)", exists).len(), 1);
         assert_eq!(links("a.md", "[abs](/docs/b.md)", exists).len(), 1);
+    }
+
+    #[test]
+    fn pages_that_the_book_lacks_and_links_out_of_it_are_found() {
+        let page = |file, text: &str| (file, text.to_owned());
+        let summary = page(SUMMARY, "[Home](README.md)\n- [A](use/a.md)\n");
+        let home = page("docs/README.md", "[a](use/a.md#part) [web](https://example.org)");
+        let good =
+            [summary.clone(), home.clone(), page("docs/use/a.md", "[up](../README.md)"), page("b.md", "")];
+        assert!(book(&good).is_empty());
+        let bad = [summary, home, page("docs/use/a.md", "\n[out](../../b.md)"), page("docs/c.md", "")];
+        let found: Vec<_> = book(&bad).into_iter().map(|finding| (finding.file, finding.line)).collect();
+        assert_eq!(found, [("docs/use/a.md".to_owned(), 2), ("docs/c.md".to_owned(), 0)]);
     }
 
     #[test]

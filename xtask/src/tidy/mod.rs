@@ -56,6 +56,7 @@ pub(crate) fn run(repo: &Repo) -> Result<()> {
             findings.extend(lock::sources(file, &text));
         }
     }
+    findings.extend(docs::book(&documents));
     findings.extend(docs::commands(repo, &documents)?);
     for finding in &findings {
         println!("{finding}");

@@ -5,6 +5,8 @@ mod chaos;
 mod cli;
 mod compat;
 mod crash;
+#[cfg(unix)]
+mod folder;
 mod harness;
 mod lifecycle;
 mod sim;

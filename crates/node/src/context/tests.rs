@@ -7,7 +7,8 @@ use crate::testing::{Scene, child};
 fn executed(context: &SeatContext, parent: &ExecutedBlock) -> Arc<ExecutedBlock> {
     let header = child(&parent.header, parent.header.hash()).seal();
     let (transactions, receipts) = (Arc::new([]), Arc::new([]));
-    Arc::new(ExecutedBlock { header, state: context.chain.head_state().1, transactions, receipts })
+    let state = context.chain.head_state().1;
+    Arc::new(ExecutedBlock { header, state, flush_seen: Height::ZERO, transactions, receipts })
 }
 
 #[test]

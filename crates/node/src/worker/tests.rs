@@ -1,5 +1,5 @@
 use alloy_primitives::B256;
-use anfs_primitives::{RecoveredTransaction, SequencedTransaction};
+use anfs_primitives::{RecoveredTransaction, SequencedTransaction, SignedTransaction};
 
 use super::*;
 use crate::builder::{Builder, SlotTask};

@@ -9,20 +9,20 @@
 //! lane 2  ███████████│░░░░░░░░░░│
 //! ```
 
-use super::{Kernel, Words};
+use super::Words;
 
 /// Lanes of the widest kernel.
-pub(super) const LANES_MAX: usize = 32;
+pub(crate) const LANES_MAX: usize = 32;
 
 /// A kernel of one width: its functions take exactly `lanes` chains.
-#[derive(Clone, Copy)]
-pub(super) struct Width {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Width {
     /// Chains side by side.
-    pub(super) lanes: usize,
+    pub(crate) lanes: usize,
     /// Takes every chain this many plain steps on.
-    pub(super) advance: fn(&mut [Words], u64),
+    pub(crate) advance: fn(&mut [Words], u64),
     /// Takes every chain one recording step on, each with its own mix-in.
-    pub(super) mix: fn(&mut [Words], &[Words]),
+    pub(crate) mix: fn(&mut [Words], &[Words]),
 }
 
 /// A stretch under way in a lane.
@@ -31,9 +31,8 @@ struct Stretch {
     left: u64,
 }
 
-/// Takes each chain its own number of plain steps on.
-pub(crate) fn chains(kernel: Kernel, states: &mut [Words], steps: &[u64]) {
-    let widths = kernel.widths();
+/// Takes each chain its own number of plain steps on, by `widths`, widest first.
+pub(crate) fn chains(widths: &[Width], states: &mut [Words], steps: &[u64]) {
     let mut waiting: Vec<usize> = (0..states.len()).filter(|&index| steps[index] > 0).collect();
     waiting.sort_unstable_by_key(|&index| (steps[index], index));
 
@@ -47,7 +46,7 @@ pub(crate) fn chains(kernel: Kernel, states: &mut [Words], steps: &[u64]) {
             stretches.push(Stretch { index, left: steps[index] });
         }
         let Some(run) = stretches.iter().map(|stretch| stretch.left).min() else { return };
-        let width = narrowest(&widths, stretches.len());
+        let width = narrowest(widths, stretches.len());
         (width.advance)(&mut lanes[..width.lanes], run);
         for lane in (0..stretches.len()).rev() {
             stretches[lane].left -= run;
@@ -60,9 +59,8 @@ pub(crate) fn chains(kernel: Kernel, states: &mut [Words], steps: &[u64]) {
     }
 }
 
-/// Takes the chains named in `records` one recording step on.
-pub(crate) fn mixes(kernel: Kernel, states: &mut [Words], records: &[(usize, Words)]) {
-    let widths = kernel.widths();
+/// Takes the chains named in `records` one recording step on, by `widths`, widest first.
+pub(crate) fn mixes(widths: &[Width], states: &mut [Words], records: &[(usize, Words)]) {
     let mut lanes = [Words::default(); LANES_MAX];
     let mut mixins = [Words::default(); LANES_MAX];
     for group in records.chunks(widths[0].lanes) {
@@ -70,7 +68,7 @@ pub(crate) fn mixes(kernel: Kernel, states: &mut [Words], records: &[(usize, Wor
             lanes[lane] = states[*index];
             mixins[lane] = *mixin;
         }
-        let width = narrowest(&widths, group.len());
+        let width = narrowest(widths, group.len());
         (width.mix)(&mut lanes[..width.lanes], &mixins[..width.lanes]);
         for (lane, (index, _)) in group.iter().enumerate() {
             states[*index] = lanes[lane];

@@ -11,8 +11,8 @@
 //! | kernel | sequential | side by side |
 //! |---|---|---|
 //! | [`Kernel::Portable`] | one chain, whatever the `sha2` crate has for the architecture | no |
-//! | [`Kernel::ShaNi`] | one chain, bound by the latency of the round instruction | 2 or 4 chains fill that latency |
-//! | [`Kernel::Avx2`] | as SHA-NI where there, else portable | 8 lanes, for machines without SHA-NI |
+//! | [`Kernel::ShaNi`] | one chain, bound by the latency of the round instruction | 2 or 3 chains fill that latency |
+//! | [`Kernel::Avx2`] | as portable | 8 lanes, for machines without SHA-NI |
 //! | [`Kernel::Avx512`] | as SHA-NI where there, else portable | 16 or 2 × 16 lanes |
 
 mod constants;
@@ -32,8 +32,9 @@ mod tests;
 
 use alloy_primitives::B256;
 
-use lanes::Width;
-pub(crate) use lanes::{chains, mixes};
+#[cfg(test)]
+pub(crate) use lanes::LANES_MAX;
+pub(crate) use lanes::{Width, chains, mixes};
 
 /// A hash as SHA-256 computes it: eight words, the first byte the highest of the first word.
 pub(crate) type Words = [u32; 8];
@@ -43,7 +44,7 @@ pub(crate) type Words = [u32; 8];
 pub enum Kernel {
     /// One chain after the other; runs everywhere.
     Portable,
-    /// x86 SHA extensions (and AVX), up to 4 chains interleaved.
+    /// x86 SHA extensions (and AVX), up to 3 chains interleaved.
     ShaNi,
     /// 8 chains in the lanes of AVX2, where there are no SHA extensions.
     Avx2,
@@ -54,13 +55,6 @@ pub enum Kernel {
 impl Kernel {
     /// Every kernel, slowest first in general.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::ShaNi, Self::Avx512];
-
-    /// The best kernel of this machine.
-    #[must_use]
-    pub fn detect() -> Self {
-        let best = Self::ALL.into_iter().rev().find(|kernel| kernel.is_supported());
-        best.unwrap_or(Self::Portable)
-    }
 
     /// Whether this machine can run it.
     #[must_use]
@@ -77,16 +71,16 @@ impl Kernel {
     }
 
     /// What it runs side by side, widest first, down to one chain, as far as this machine can.
-    fn widths(self) -> Vec<Width> {
+    pub(crate) fn widths(self) -> Vec<Width> {
         let mut widths: Vec<Width> = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
             if self == Self::Avx512 && self.is_supported() {
                 widths.extend(x86_vectors::AVX512_WIDTHS);
             }
-            if self != Self::Portable && self != Self::Avx2 && sha_ni::is_supported() {
+            if matches!(self, Self::ShaNi | Self::Avx512) && sha_ni::is_supported() {
                 widths.extend(sha_ni::WIDTHS);
-            } else if self != Self::Portable && self != Self::ShaNi && x86_vectors::avx2_is_supported() {
+            } else if matches!(self, Self::Avx2 | Self::Avx512) && x86_vectors::avx2_is_supported() {
                 widths.extend(x86_vectors::AVX2_WIDTHS);
             }
         }
@@ -96,31 +90,10 @@ impl Kernel {
         widths
     }
 
-    /// Whether one chain alone runs on the SHA extensions.
-    #[cfg(target_arch = "x86_64")]
-    fn is_sequential_sha_ni(self) -> bool {
-        self != Self::Portable && sha_ni::is_supported()
+    /// What it runs one chain on.
+    pub(crate) fn sequential(self) -> Width {
+        *self.widths().last().expect("every kernel goes down to one chain")
     }
-}
-
-/// `steps` plain steps of one chain.
-pub(crate) fn chain(kernel: Kernel, state: &Words, steps: u64) -> Words {
-    #[cfg(target_arch = "x86_64")]
-    if kernel.is_sequential_sha_ni() {
-        return sha_ni::chain(state, steps);
-    }
-    let _ = kernel;
-    portable::chain(state, steps)
-}
-
-/// One recording step of one chain.
-pub(crate) fn mix(kernel: Kernel, state: &Words, mixin: &Words) -> Words {
-    #[cfg(target_arch = "x86_64")]
-    if kernel.is_sequential_sha_ni() {
-        return sha_ni::mix(state, mixin);
-    }
-    let _ = kernel;
-    portable::mix(state, mixin)
 }
 
 /// Reads a hash into words.

@@ -13,7 +13,7 @@ pub(super) const WIDTH: Width = Width {
     mix: |states, mixins| states[0] = mix(&states[0], &mixins[0]),
 };
 
-pub(super) fn chain(state: &Words, steps: u64) -> Words {
+fn chain(state: &Words, steps: u64) -> Words {
     let mut block = block(state, &[END, 0, 0, 0, 0, 0, 0, LINK_BITS]);
     let mut words = *state;
     for _ in 0..steps {

@@ -6,6 +6,10 @@
 //! bounds a chain runs from the last round of one hash into the first of the next, so nothing but one shuffle and one
 //! addition stands there: the state is reversed to `abef`, and the initial state's share of the new words is
 //! folded into the round constants.
+//!
+//! AVX2 lanes beside these chains would win nothing: three chains leave too few instruction slots free. Nor do these
+//! instructions have a VEX form, and on the Zen 3 measured each switch between them and 256-bit ones costs over a
+//! hundred cycles.
 #![allow(unsafe_code)] // The intrinsics; nothing unsafe leaves this module.
 
 use core::arch::x86_64::{
@@ -19,9 +23,10 @@ use super::constants::{END, IV, LINK_BITS};
 use super::lanes::Width;
 use super::rounds::{K, RECORD_PADDING_ROUNDS};
 
-/// Four chains, two and one. Two already keep the round instruction's unit busy where it takes a new operation every
-/// other cycle; eight spill more registers than they win.
-pub(super) const WIDTHS: [Width; 3] = [width::<4>(), width::<2>(), width::<1>()];
+/// Three chains, two and one. On Zen 3, where a round instruction takes 4 cycles and one starts in each, a hash takes
+/// 131 cycles alone and 65 in two chains, both bound by that latency, and 58 in three, bound by the number of
+/// instructions: 47 if no register were ever moved or spilled. Four and more chains spill more than they win.
+pub(super) const WIDTHS: [Width; 3] = [width::<3>(), width::<2>(), width::<1>()];
 
 const fn width<const L: usize>() -> Width {
     Width { lanes: L, advance: advance::<L>, mix: mixes::<L> }
@@ -31,18 +36,6 @@ const fn width<const L: usize>() -> Width {
 /// them over a quarter of the time goes into copying registers when chains are interleaved.
 pub(super) fn is_supported() -> bool {
     is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("avx")
-}
-
-pub(super) fn chain(state: &Words, steps: u64) -> Words {
-    let mut states = [*state];
-    advance::<1>(&mut states, steps);
-    states[0]
-}
-
-pub(super) fn mix(state: &Words, mixin: &Words) -> Words {
-    let mut states = [*state];
-    mixes::<1>(&mut states, &[*mixin]);
-    states[0]
 }
 
 fn advance<const L: usize>(states: &mut [Words], steps: u64) {
@@ -88,30 +81,56 @@ fn round_constants(quad: usize) -> __m128i {
     load([K[4 * quad], K[4 * quad + 1], K[4 * quad + 2], K[4 * quad + 3]])
 }
 
-/// Four rounds of every chain.
+/// Four rounds of every chain, one chain after the other: the processor interleaves them better than a finer order
+/// would, which keeps more registers in use and spills them.
 #[target_feature(enable = "sha,ssse3,avx")]
 #[inline]
 fn four_rounds<const L: usize>(feba: &mut Row<L>, hgdc: &mut Row<L>, constants: &Row<L>) {
     for lane in 0..L {
         hgdc[lane] = _mm_sha256rnds2_epu32(hgdc[lane], feba[lane], constants[lane]);
-    }
-    for lane in 0..L {
         let high = _mm_shuffle_epi32::<HIGH>(constants[lane]);
         feba[lane] = _mm_sha256rnds2_epu32(feba[lane], hgdc[lane], high);
     }
 }
 
-/// The next four words of each schedule, out of the sixteen before them.
+/// The next four words of a schedule, out of the sixteen before them.
 #[target_feature(enable = "sha,ssse3,avx")]
 #[inline]
-fn schedule<const L: usize>(w0: &Row<L>, w1: &Row<L>, w2: &Row<L>, w3: &Row<L>) -> Row<L> {
-    let mut next = *w0;
+fn schedule(w0: __m128i, w1: __m128i, w2: __m128i, w3: __m128i) -> __m128i {
+    let far = _mm_sha256msg1_epu32(w0, w1);
+    let near = _mm_alignr_epi8::<4>(w3, w2);
+    _mm_sha256msg2_epu32(_mm_add_epi32(far, near), w3)
+}
+
+/// Four rounds of every chain with the next four words of its schedule, which take the place of the oldest.
+#[target_feature(enable = "sha,ssse3,avx")]
+#[inline]
+fn scheduled_rounds<const L: usize>(
+    feba: &mut Row<L>,
+    hgdc: &mut Row<L>,
+    [w0, w1, w2, w3]: [&mut Row<L>; 4],
+    constants: __m128i,
+) {
     for lane in 0..L {
-        let far = _mm_sha256msg1_epu32(w0[lane], w1[lane]);
-        let near = _mm_alignr_epi8::<4>(w3[lane], w2[lane]);
-        next[lane] = _mm_sha256msg2_epu32(_mm_add_epi32(far, near), w3[lane]);
+        w0[lane] = schedule(w0[lane], w1[lane], w2[lane], w3[lane]);
+        let low = _mm_add_epi32(w0[lane], constants);
+        hgdc[lane] = _mm_sha256rnds2_epu32(hgdc[lane], feba[lane], low);
+        feba[lane] = _mm_sha256rnds2_epu32(feba[lane], hgdc[lane], _mm_shuffle_epi32::<HIGH>(low));
     }
-    next
+}
+
+/// Sixteen rounds from round 4·`QUAD` on, with the next sixteen words of each schedule.
+#[target_feature(enable = "sha,ssse3,avx")]
+#[inline]
+fn sixteen_rounds<const L: usize, const QUAD: usize>(
+    feba: &mut Row<L>,
+    hgdc: &mut Row<L>,
+    [w0, w1, w2, w3]: &mut [Row<L>; 4],
+) {
+    scheduled_rounds(feba, hgdc, [w0, w1, w2, w3], round_constants(QUAD));
+    scheduled_rounds(feba, hgdc, [w1, w2, w3, w0], round_constants(QUAD + 1));
+    scheduled_rounds(feba, hgdc, [w2, w3, w0, w1], round_constants(QUAD + 2));
+    scheduled_rounds(feba, hgdc, [w3, w0, w1, w2], round_constants(QUAD + 3));
 }
 
 #[target_feature(enable = "sha,ssse3,avx")]
@@ -122,20 +141,6 @@ fn add<const L: usize>(row: &Row<L>, to_all: __m128i) -> Row<L> {
         *register = _mm_add_epi32(*register, to_all);
     }
     sum
-}
-
-/// Rounds 16 to 63 once the schedule's first sixteen words stand.
-#[target_feature(enable = "sha,ssse3,avx")]
-#[inline]
-fn later_rounds<const L: usize>(feba: &mut Row<L>, hgdc: &mut Row<L>, w: [Row<L>; 4], from_quad: usize) {
-    let [mut w0, mut w1, mut w2, mut w3] = w;
-    let mut quad = from_quad;
-    while quad < 16 {
-        let next = schedule(&w0, &w1, &w2, &w3);
-        four_rounds(feba, hgdc, &add(&next, round_constants(quad)));
-        (w0, w1, w2, w3) = (w1, w2, w3, next);
-        quad += 1;
-    }
 }
 
 #[target_feature(enable = "sha,ssse3,avx")]
@@ -154,14 +159,7 @@ fn advance_sha<const L: usize>(states: &mut [Words; L], steps: u64) {
         load([K[12], K[13], K[14], K[15].wrapping_add(LINK_BITS)]),
     ];
 
-    // Between hashes the state is kept before the initial state is added.
-    let mut feba = [start_feba; L];
-    let mut hgdc = [start_hgdc; L];
-    for lane in 0..L {
-        let [a, b, c, d, e, f, g, h] = states[lane];
-        feba[lane] = _mm_sub_epi32(load([f, e, b, a]), start_feba);
-        hgdc[lane] = _mm_sub_epi32(load([h, g, d, c]), start_hgdc);
-    }
+    let (mut feba, mut hgdc) = without_start(states, start_feba, start_hgdc);
     for _ in 0..steps {
         let (mut w0, mut w1, mut abef, mut cdgh) = (feba, feba, feba, feba);
         for lane in 0..L {
@@ -189,42 +187,43 @@ fn advance_sha<const L: usize>(states: &mut [Words; L], steps: u64) {
         }
         four_rounds(&mut feba, &mut hgdc, &[padding_rounds[0]; L]);
         four_rounds(&mut feba, &mut hgdc, &[padding_rounds[1]; L]);
-        let w4 = link_schedule_16(&w0, &w1, bits);
-        four_rounds(&mut feba, &mut hgdc, &add(&w4, round_constants(4)));
-        let w5 = schedule(&w1, &[end; L], &[bits; L], &w4);
-        four_rounds(&mut feba, &mut hgdc, &add(&w5, round_constants(5)));
-        let w6 = link_schedule_24(end, &w4, &w5);
-        four_rounds(&mut feba, &mut hgdc, &add(&w6, round_constants(6)));
-        let w7 = schedule(&[bits; L], &w4, &w5, &w6);
-        four_rounds(&mut feba, &mut hgdc, &add(&w7, round_constants(7)));
-        later_rounds(&mut feba, &mut hgdc, [w4, w5, w6, w7], 8);
+        let (mut w0, mut w1, mut w2, mut w3) = (w0, w1, [end; L], [bits; L]);
+        for lane in 0..L {
+            // Words 9 to 12 are zero, so neither sum of the schedule has a middle here.
+            w0[lane] = _mm_sha256msg2_epu32(_mm_sha256msg1_epu32(w0[lane], w1[lane]), bits);
+        }
+        four_rounds(&mut feba, &mut hgdc, &add(&w0, round_constants(4)));
+        scheduled_rounds(&mut feba, &mut hgdc, [&mut w1, &mut w2, &mut w3, &mut w0], round_constants(5));
+        for lane in 0..L {
+            // As above: word 8 comes through as it is.
+            let near = _mm_alignr_epi8::<4>(w1[lane], w0[lane]);
+            w2[lane] = _mm_sha256msg2_epu32(_mm_add_epi32(near, end), w1[lane]);
+        }
+        four_rounds(&mut feba, &mut hgdc, &add(&w2, round_constants(6)));
+        scheduled_rounds(&mut feba, &mut hgdc, [&mut w3, &mut w0, &mut w1, &mut w2], round_constants(7));
+        let mut w = [w0, w1, w2, w3];
+        sixteen_rounds::<L, 8>(&mut feba, &mut hgdc, &mut w);
+        sixteen_rounds::<L, 12>(&mut feba, &mut hgdc, &mut w);
     }
     for lane in 0..L {
         states[lane] = words(_mm_add_epi32(feba[lane], start_feba), _mm_add_epi32(hgdc[lane], start_hgdc));
     }
 }
 
-/// Words 16 to 19 of a link's schedule: words 9 to 12 are zero.
+/// The states as the rounds leave them, before the initial state is added.
 #[target_feature(enable = "sha,ssse3,avx")]
-#[inline]
-fn link_schedule_16<const L: usize>(w0: &Row<L>, w1: &Row<L>, bits: __m128i) -> Row<L> {
-    let mut next = *w0;
+fn without_start<const L: usize>(
+    states: &[Words; L],
+    start_feba: __m128i,
+    start_hgdc: __m128i,
+) -> (Row<L>, Row<L>) {
+    let (mut feba, mut hgdc) = ([start_feba; L], [start_hgdc; L]);
     for lane in 0..L {
-        next[lane] = _mm_sha256msg2_epu32(_mm_sha256msg1_epu32(w0[lane], w1[lane]), bits);
+        let [a, b, c, d, e, f, g, h] = states[lane];
+        feba[lane] = _mm_sub_epi32(load([f, e, b, a]), start_feba);
+        hgdc[lane] = _mm_sub_epi32(load([h, g, d, c]), start_hgdc);
     }
-    next
-}
-
-/// Words 24 to 27 of a link's schedule: words 9 to 12 are zero, so word 8 comes through as it is.
-#[target_feature(enable = "sha,ssse3,avx")]
-#[inline]
-fn link_schedule_24<const L: usize>(end: __m128i, w4: &Row<L>, w5: &Row<L>) -> Row<L> {
-    let mut next = *w4;
-    for lane in 0..L {
-        let near = _mm_alignr_epi8::<4>(w5[lane], w4[lane]);
-        next[lane] = _mm_sha256msg2_epu32(_mm_add_epi32(near, end), w5[lane]);
-    }
-    next
+    (feba, hgdc)
 }
 
 #[target_feature(enable = "sha,ssse3,avx")]
@@ -243,7 +242,9 @@ fn mix_sha<const L: usize>(states: &mut [Words; L], mixins: &[Words; L]) {
     for (quad, row) in w.iter().enumerate() {
         four_rounds(&mut feba, &mut hgdc, &add(row, round_constants(quad)));
     }
-    later_rounds(&mut feba, &mut hgdc, w, 4);
+    sixteen_rounds::<L, 4>(&mut feba, &mut hgdc, &mut w);
+    sixteen_rounds::<L, 8>(&mut feba, &mut hgdc, &mut w);
+    sixteen_rounds::<L, 12>(&mut feba, &mut hgdc, &mut w);
 
     // The padding block goes on from the first block's state.
     let (middle_feba, middle_hgdc) = (add(&feba, start_feba), add(&hgdc, start_hgdc));

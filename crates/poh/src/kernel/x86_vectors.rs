@@ -1,4 +1,9 @@
 //! The vectors of AVX2 (8 lanes) and AVX-512 (16 lanes).
+//!
+//! The AVX-512 code as the release profile compiles it was run on an emulated processor (Bochs), with SHA extensions
+//! and without: every vector instruction of its loops, on random sequences of 1 to 150 links and on forgeries of
+//! them, against an independent SHA-256. With one bit of any of thirty instructions changed, it failed the trial of
+//! [`crate::Selection`].
 #![allow(unsafe_code)] // The intrinsics; nothing unsafe leaves this module.
 
 use core::arch::x86_64::{

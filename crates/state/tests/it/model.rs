@@ -89,12 +89,17 @@ impl Model {
 }
 
 fn info() -> impl Strategy<Value = (AccountInfo, Bytes)> {
-    (any::<u8>(), prop_oneof![Just(U256::ZERO), any::<u64>().prop_map(U256::from), Just(U256::MAX)], 0..3u8)
-        .prop_map(|(nonce, balance, code)| {
-            let code = Bytes::from(vec![code; usize::from(code) * 40]);
-            let code_hash = if code.is_empty() { EMPTY_CODE_HASH } else { keccak256(&code) };
-            (AccountInfo { nonce: nonce.into(), balance, code_hash }, code)
-        })
+    let balance = prop_oneof![
+        2 => Just(U256::ZERO),
+        2 => any::<u64>().prop_map(U256::from),
+        1 => (1..5u8).prop_map(|i| U256::from(i) << 128),
+        1 => Just(U256::MAX),
+    ];
+    (any::<u8>(), balance, 0..3u8).prop_map(|(nonce, balance, code)| {
+        let code = Bytes::from(vec![code; usize::from(code) * 40]);
+        let code_hash = if code.is_empty() { EMPTY_CODE_HASH } else { keccak256(&code) };
+        (AccountInfo { nonce: nonce.into(), balance, code_hash }, code)
+    })
 }
 
 fn change() -> impl Strategy<Value = (AccountChange, Bytes)> {
