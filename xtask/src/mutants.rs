@@ -63,8 +63,8 @@ impl Mutation {
             let (suite, test) = rest.split_once("::")?;
             Some((format!("anfs-{package}"), suite.to_owned(), test.to_owned()))
         });
-        let (package, suite, test) =
-            parts.ok_or_else(|| eyre::eyre!("{}: found_by is neither `sim` nor `crate/suite::test`", self.name))?;
+        let (package, suite, test) = parts
+            .ok_or_else(|| eyre::eyre!("{}: found_by is neither `sim` nor `crate/suite::test`", self.name))?;
         Ok(Finder::Test { package, suite, test })
     }
 
@@ -72,7 +72,10 @@ impl Mutation {
     fn apply(&self, text: &str) -> Result<String> {
         let count = text.matches(&self.find).count();
         let Self { name, file, .. } = self;
-        ensure!(count == 1, "{name}: its `find` is {count} times in {file}, and must be there once: mend {LIST}");
+        ensure!(
+            count == 1,
+            "{name}: its `find` is {count} times in {file}, and must be there once: mend {LIST}"
+        );
         ensure!(self.find != self.replace, "{name}: replaces its text by the same");
         Ok(text.replacen(&self.find, &self.replace, 1))
     }
@@ -125,7 +128,8 @@ fn read(repo: &Repo) -> Result<Vec<Mutation>> {
         ensure!(names.insert(&mutation.name), "{LIST} has {} twice", mutation.name);
         mutation.finder()?;
         let path = repo.join(&mutation.file);
-        let source = std::fs::read_to_string(&path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
+        let source =
+            std::fs::read_to_string(&path).wrap_err_with(|| format!("cannot read {}", path.display()))?;
         mutation.apply(&source)?;
     }
     Ok(list)
@@ -208,7 +212,9 @@ mod tests {
         let test = mutation("a", "b", "consensus/lib::bft::tests::x", 0).finder().unwrap();
         let (package, suite, test_) = ("anfs-consensus".into(), "lib".into(), "bft::tests::x".into());
         assert_eq!(test, Finder::Test { package, suite, test: test_ });
-        for wrong in [mutation("a", "b", "sim", 0), mutation("a", "b", "nobody", 0), mutation("a", "b", "c/l::t", 4)] {
+        for wrong in
+            [mutation("a", "b", "sim", 0), mutation("a", "b", "nobody", 0), mutation("a", "b", "c/l::t", 4)]
+        {
             assert!(wrong.finder().is_err(), "{wrong:?}");
         }
     }

@@ -17,8 +17,8 @@ use alloy_primitives::B256;
 use anfs_consensus::{Evidence, LogRecord, Offence, ShardConfig, ShardCore};
 use anfs_poh::entries_root;
 use anfs_primitives::{
-    Block, BlockHash, BlsSignature, Certificate, CertificateKind, ConsensusMessage, Height, NewView, SealedHeader, SeatIndex,
-    SignedViewChange, SignedVote, Slot, View, ViewChange, VoteKind,
+    Block, BlockHash, BlsSignature, Certificate, CertificateKind, ConsensusMessage, Height, NewView,
+    SealedHeader, SeatIndex, SignedViewChange, SignedVote, Slot, View, ViewChange, VoteKind,
 };
 
 use crate::blocks::flaw_of;

@@ -60,7 +60,8 @@ pub fn check_opening(keys: &Keys, config: &ShardConfig, opening: &NewView) -> Re
     }
     for signed in &opening.changes {
         let change = &signed.change;
-        let ours = (change.network, change.domain, change.epoch) == (config.network, config.domain, config.epoch);
+        let ours =
+            (change.network, change.domain, change.epoch) == (config.network, config.domain, config.epoch);
         if !ours || change.view != opening.view || !keys.verifies_view_change(signed) {
             return Err("shows a promise that was not made for its view");
         }

@@ -60,8 +60,8 @@ impl Tree {
         }
         let manifest = repo.text("Cargo.toml")?.unwrap_or_default();
         update(&tree.root.join("Cargo.toml"), narrow(&manifest)?.as_bytes())?;
-        let files = ["rust-toolchain.toml", "layers.toml"];
-        for file in files.into_iter().chain((!tree.root.join("Cargo.lock").exists()).then_some("Cargo.lock")) {
+        // Cargo drops from the copied lock file what the copied crates do not need.
+        for file in ["Cargo.lock", "rust-toolchain.toml"] {
             update(&tree.root.join(file), &read(&repo.join(file))?)?;
         }
         Ok(tree)
@@ -116,7 +116,9 @@ impl Tree {
         ensure!(output.status.success(), "a mutation that does not compile proves nothing:\n{error}");
         let mut program = None;
         for message in Message::parse_stream(output.stdout.as_slice()) {
-            if let Message::CompilerArtifact(artifact) = message.wrap_err("cargo printed what is no message")? {
+            if let Message::CompilerArtifact(artifact) =
+                message.wrap_err("cargo printed what is no message")?
+            {
                 program = artifact.executable.map(|path| path.into_std_path_buf()).or(program);
             }
         }
@@ -153,7 +155,9 @@ fn hear(command: &mut Command) -> Result<Option<(bool, String)>> {
 /// What a failed test says.
 fn blame(text: &str) -> String {
     let mut lines = text.lines().skip_while(|line| !line.contains("panicked at ")).skip(1);
-    lines.next().map_or_else(|| "the test fails".to_owned(), |line| format!("the test fails: {}", brief(line)))
+    lines
+        .next()
+        .map_or_else(|| "the test fails".to_owned(), |line| format!("the test fails: {}", brief(line)))
 }
 
 /// A finding on one short line, fit for a table.

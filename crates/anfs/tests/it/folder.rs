@@ -182,5 +182,5 @@ fn missing_parents_are_made() {
     let devnet = Devnet::in_folder(&dir, &["--verifiers", "1"]);
     assert_eq!(devnet.rpc.quantity("eth_chainId", json!([])), 31337);
     assert!(devnet.interrupt().success());
-    assert_eq!(names(&dir), ["chain-spec.json", "seat-0", "seat-1"]);
+    assert_eq!(names(&dir), ["chain-spec.json", "founded", "seat-0", "seat-1"]);
 }

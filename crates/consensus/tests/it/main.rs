@@ -5,3 +5,4 @@
 mod fake;
 mod net;
 mod scenarios;
+mod thresholds;

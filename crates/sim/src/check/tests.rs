@@ -289,3 +289,32 @@ fn a_decided_block_has_the_shape_and_the_leader_that_it_must() {
         assert_eq!(bench.rules(), [Rule::Validity], "{twist}");
     }
 }
+
+#[test]
+fn nobody_votes_in_a_view_that_no_quorum_has_opened() {
+    let mut bench = bench(&[]);
+    let seat = SeatIndex(4);
+    let vote = LogRecord::Vote(bench.vote(4, VoteKind::ValidFull, 1, BlockHash::repeat_byte(1)));
+    let promise = |bench: &Bench, seat: u16| {
+        let (network, epoch, domain) = (bench.config.network, bench.config.epoch, bench.config.domain);
+        let (decided, reports) = (BoundedVec::new(), BoundedVec::new());
+        let change = ViewChange { network, epoch, domain, view: View(1), decided, reports };
+        bench.crypto.sign_view_change(SeatIndex(seat), change).unwrap()
+    };
+    for (signers, opens) in [(vec![1, 2], false), (vec![1, 1, 1], false), (vec![1, 2, 3], true)] {
+        let changes: Vec<_> = signers.iter().map(|seat| promise(&bench, *seat)).collect();
+        let opening = NewView {
+            view: View(1),
+            changes: BoundedVec::try_from(changes).unwrap(),
+            carried: BoundedVec::new(),
+            convictions: BoundedVec::new(),
+            signature: BlsSignature::ZERO,
+        };
+        let forged = opening.clone();
+        bench.checker.opened(&forged);
+        bench.checker.opened(&bench.crypto.sign_new_view(SeatIndex(1), opening).unwrap());
+        bench.checker.writing(seat, Height::ZERO, &vote);
+        let expected: &[Rule] = if opens { &[] } else { &[Rule::Promise] };
+        assert_eq!(bench.rules(), expected, "{signers:?}");
+    }
+}
