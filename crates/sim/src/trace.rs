@@ -1,4 +1,4 @@
-//! Watches a run and draws it: who said what when, in a page for people. See [`crate::html`] for its form.
+//! Watches a run and draws it: who said what when, in a page for people. The page itself is made in `html.rs`.
 
 mod words;
 

@@ -31,7 +31,7 @@ const PENDING_BUFFERED: usize = 8192;
 
 /// Seats as the RPC server sees them: it reads from one at a time, which may change while it runs.
 ///
-/// Subscribers notice nothing of a change: see [`HeadFeed`].
+/// Subscribers notice nothing of a change: see `HeadFeed`.
 #[derive(Debug)]
 pub struct SeatBackend {
     served: RwLock<Arc<Served>>,
