@@ -4,7 +4,8 @@
 //! checks and votes, or an observer. It does no I/O: the node gives it [`Input`]s and the time, and executes
 //! the [`Effect`]s it returns, in order. A [`LogRecord`] is on disk before the vote that it holds is sent.
 //!
-//! - [`bft`]: quorums, vote keeping, the signing record, view-change rules. Knows nothing of slices; made to serve other groups.
+//! - [`bft`]: quorums, vote keeping, the signing record, view-change rules. Knows nothing of slices; made to serve
+//!   other groups.
 //! - [`shard`]: the protocol of PROTOCOL §4, with its diagram, safety argument and deviations.
 //! - [`crypto`]: the signatures behind a trait, and their BLS implementation.
 //! - [`evidence`]: provable misbehaviour.

@@ -1,5 +1,5 @@
-//! The hands of the seat that acts as sequence generator: fills a slot with transactions, records them in the hash clock, streams fragments
-//! while the slot runs, and closes it with a header.
+//! The hands of the seat that acts as sequence generator: fills a slot with transactions, records them in the
+//! hash clock, streams fragments while the slot runs, and closes it with a header.
 //!
 //! The clock is paced by wall time: after a fraction of the slot, that fraction of its hashes is done. The
 //! last stretch is never cut short, so a closed slot holds exactly `hashes_per_slot` hashes.
