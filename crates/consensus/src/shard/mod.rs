@@ -50,8 +50,8 @@
 //! have voted for both of two decided blocks.
 //!
 //! *Across views.* Let A be decided at height h in view v, and v the lowest view in which h is decided. Then
-//! by induction over w > v no honest verifier votes for another block at h in w: the opening of w rests on 2f
-//! + 1 promises. If a FastCert decided, at least f + 1 of them come from honest verifiers that approved A,
+//! by induction over w > v no honest verifier votes for another block at h in w: the opening of w rests on
+//! 2f + 1 promises. If a FastCert decided, at least f + 1 of them come from honest verifiers that approved A,
 //! last in v or later, so A is supported in a view ≥ v. If a CommitCert did, at least one comes from an
 //! honest verifier that had committed to A before, and reports a PrepareCert for A of a view ≥ v. Anything
 //! else that the promises name is of a view below v: in v itself and in those between v and w, honest
