@@ -1,36 +1,9 @@
 // cast and forge against a running devnet.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { run, start, succeed } from "./programs.mjs";
 import { accounts, check, finish, raw, rpcUrl, verifyProof, within, wsUrl } from "./suite.mjs";
 
-const here = fileURLToPath(new URL(".", import.meta.url));
-const program = (name) => `${here}node_modules/@foundry-rs/${name}-linux-amd64/bin/${name}`;
 const [sender, friend] = [accounts[8], accounts[9]];
-
-/** Starts a Foundry program without colours, and without the user's own settings. */
-function start(name, args) {
-  const env = { ...process.env, NO_COLOR: "1", FOUNDRY_DISABLE_NIGHTLY_WARNING: "1" };
-  return spawn(program(name), args, { cwd: here, env, stdio: ["ignore", "pipe", "pipe"] });
-}
-
-/** Runs it to its end; gives exit code and output. */
-async function run(name, ...args) {
-  const child = start(name, args);
-  let [out, err] = ["", ""];
-  child.stdout.on("data", (data) => (out += data));
-  child.stderr.on("data", (data) => (err += data));
-  const [code] = await once(child, "close");
-  return { code, out: out.trim(), err: err.trim() };
-}
-
-async function succeed(name, ...args) {
-  const { code, out, err } = await run(name, ...args);
-  assert.equal(code, 0, `${name} ${args.join(" ")}\n${out}\n${err}`);
-  return out;
-}
-
 const cast = (command, ...args) => succeed("cast", command, "--rpc-url", rpcUrl, ...args);
 const signed = ["--private-key", sender.private_key];
 const send = async (...args) => {

@@ -4,7 +4,8 @@ import { RLP } from "@ethereumjs/rlp";
 import { verifyMerkleProof } from "@ethereumjs/mpt";
 import { bytesToHex, hexToBytes } from "@ethereumjs/util";
 
-function setting(name) {
+/** What the runner says in the environment. */
+export function setting(name) {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set: run the suites by \`cargo xtask test --clients\``);
   return value;
@@ -47,15 +48,15 @@ export function within(ms, promise) {
 }
 
 /** One raw call over HTTP; throws the JSON-RPC error object. */
-export async function raw(method, params = []) {
-  const answer = await post({ jsonrpc: "2.0", id: 1, method, params });
+export async function raw(method, params = [], url = rpcUrl) {
+  const answer = await post({ jsonrpc: "2.0", id: 1, method, params }, url);
   if (answer.error) throw Object.assign(new Error(answer.error.message), { rpc: answer.error });
   return answer.result;
 }
 
 /** Posts any JSON body. */
-export async function post(body) {
-  const response = await fetch(rpcUrl, {
+export async function post(body, url = rpcUrl) {
+  const response = await fetch(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),

@@ -1,10 +1,10 @@
 //! The client suites: unmodified Ethereum clients that use a running devnet.
 //!
 //! A suite is a script in tests/clients. It learns of the server from the environment (`ANFS_RPC_URL`,
-//! `ANFS_WS_URL`, `ANFS_ACCOUNTS`: a JSON list), prints `ok - NAME` or `not ok - NAME` for each check, ends
-//! with a line `N passed, M failed`, and exits with 1 if any failed.
+//! `ANFS_WS_URL`, `ANFS_ACCOUNTS`: a JSON list), and of the program (`ANFS_PROGRAM`) if it breaks a devnet of its
+//! own. It prints `ok - NAME` or `not ok - NAME` for each check, ends with a line `N passed, M failed`, and exits
+//! with 1 if any failed.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::repo::Repo;
 use crate::test::Outcome;
 
 /// The suites that there are.
-pub(crate) const NAMES: [&str; 4] = ["ethers", "viem", "web3py", "foundry"];
+pub(crate) const NAMES: [&str; 5] = ["ethers", "viem", "web3py", "foundry", "chaos"];
 
 /// Of each suite: program relative to tests/clients (or from the path), script.
 const SCRIPTS: [(&str, &str); NAMES.len()] = [
@@ -25,6 +25,7 @@ const SCRIPTS: [(&str, &str); NAMES.len()] = [
     ("node", "viem.mjs"),
     (".venv/bin/python", "web3_py.py"),
     ("node", "foundry.mjs"),
+    ("node", "chaos.mjs"),
 ];
 
 pub(crate) fn run(repo: &Repo, args: &TestArgs) -> Result<Outcome> {
@@ -54,7 +55,7 @@ fn run_all(repo: &Repo, server: &Description, only: &[String]) -> Result<Outcome
         }
         let started = Instant::now();
         println!("client suite {name}");
-        let finished = capture(&mut command(&repo.clients(), program, script, server)?, true)?;
+        let finished = capture(&mut command(repo, program, script, server)?, true)?;
         match parse_summary(&finished.text) {
             Ok((passed, failed)) => {
                 outcome.counts.insert(name.to_owned(), passed);
@@ -73,13 +74,15 @@ fn run_all(repo: &Repo, server: &Description, only: &[String]) -> Result<Outcome
     Ok(outcome)
 }
 
-fn command(dir: &Path, program: &str, script: &str, server: &Description) -> Result<Command> {
+fn command(repo: &Repo, program: &str, script: &str, server: &Description) -> Result<Command> {
+    let dir = repo.clients();
     let program = if program.contains('/') { dir.join(program) } else { program.into() };
     let accounts = serde_json::to_string(&server.accounts).wrap_err("cannot write JSON")?;
     let mut command = Command::new(program);
     command
         .arg(script)
-        .current_dir(dir)
+        .current_dir(&dir)
+        .env("ANFS_PROGRAM", repo.anfs())
         .env("ANFS_RPC_URL", &server.rpc_url)
         .env("ANFS_WS_URL", &server.ws_url)
         .env("ANFS_ACCOUNTS", accounts);

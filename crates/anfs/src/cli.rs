@@ -4,6 +4,7 @@ mod devnet;
 mod keys;
 mod machine;
 mod read;
+mod record;
 mod sim;
 mod wallet;
 
@@ -13,6 +14,7 @@ pub(crate) use devnet::{ChaosArgs, ChaosCommand, DevnetArgs, DevnetCommand, Seat
 pub(crate) use keys::{ExportArgs, GenerateArgs, InspectArgs, KeysCommand, PasswordArgs};
 pub(crate) use machine::{CompletionsArgs, DoctorArgs};
 pub(crate) use read::{BlockArgs, CallArgs, TxArgs};
+pub(crate) use record::{RecordCommand, RecordExportArgs, RecordImportArgs, RecordPlace, ReleaseArgs};
 pub(crate) use sim::SimArgs;
 pub(crate) use wallet::{AccountCommand, ImportArgs, SendArgs, StateArgs};
 
@@ -55,6 +57,9 @@ pub(crate) enum Command {
     /// Make and manage the signing keys of validators (BLS, EIP-2335 files).
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Carry the signing record of a stopped seat to where it goes on, and release seats that are held back.
+    #[command(subcommand)]
+    Record(RecordCommand),
     /// Run a shard's consensus on a virtual clock, network and disk where much fails; draw what happened.
     Sim(SimArgs),
     /// Check this machine and the node, and say what to do about what is wrong.

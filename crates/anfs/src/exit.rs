@@ -72,6 +72,7 @@ impl From<anfs_node::NodeError> for CommandError {
         match error {
             E::Mnemonic(_) | E::Spec(_) | E::TooManyByzantine { .. } => Self::Usage(error.to_string()),
             E::Store(_) | E::OtherNetwork { .. } | E::File { .. } => Self::Folder(error.to_string()),
+            E::Record(error) if error.is_of_folder() => Self::Folder(error.to_string()),
             other => Self::Failed(other.into()),
         }
     }

@@ -21,7 +21,7 @@ pub mod error;
 pub mod evidence;
 pub mod shard;
 
-pub use bft::{LogRecord, Scope};
+pub use bft::{LogRecord, Scope, Standing};
 pub use crypto::{BlsCrypto, CryptoError, VoteCrypto};
 pub use error::ConsensusError;
 pub use evidence::Evidence;

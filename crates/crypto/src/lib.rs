@@ -9,6 +9,7 @@
 //!  ecdsa     senders of transactions: recovered, or checked in batches  -> tags
 //!  votes     what consensus signs: proposals, votes, certificates       -> bls, tags
 //!  merkle    SHA-256 trees with domain-separated leaves and nodes       -> tags
+//!  outbox    the tree over a block's messages to other domains       -> merkle
 //!  keystore  key files after EIP-2335                                   -> bls
 //! ```
 //!
@@ -46,6 +47,7 @@ pub mod ecdsa;
 mod error;
 pub mod keystore;
 pub mod merkle;
+pub mod outbox;
 pub mod tags;
 pub mod votes;
 

@@ -83,6 +83,8 @@ hash_tags! {
     MERKLE_NODE = "merkle/node";
     /// An encoded entry, as a leaf of the entries root.
     ENTRY_LEAF = "entry";
+    /// The messages of a block for one destination, as a leaf of its outbox root.
+    OUTBOX_LANE = "outbox-lane";
     /// The public shuffle that assigns slices to verifiers (R1).
     SLICE_SHUFFLE = "slice-shuffle";
     /// The weights of a batch verification.

@@ -26,6 +26,14 @@ pub enum ExecutionError {
         /// What it answered.
         reason: String,
     },
+    /// A message that is not the next one of its lane to this domain.
+    #[error("message {have} of its lane is not the one due here, {want}")]
+    Inbox {
+        /// The number that is due.
+        want: u64,
+        /// The one that came.
+        have: u64,
+    },
     /// The simulated call reverted.
     #[error("{}", describe_revert(.output))]
     Revert {
@@ -72,6 +80,14 @@ pub enum ExecutionError {
 /// Why a transaction may not be executed here, worded as geth words it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTransaction {
+    /// Its sender's nonce and balance are kept by another domain.
+    #[error("sender {sender} lives in domain {domain}: send the transaction there")]
+    SenderElsewhere {
+        /// Sender.
+        sender: Address,
+        /// Where he lives.
+        domain: anfs_primitives::DomainId,
+    },
     /// Already used.
     #[error("nonce too low: address {sender}, tx: {tx} state: {state}")]
     NonceTooLow {

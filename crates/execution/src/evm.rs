@@ -6,16 +6,26 @@
 //! other. The stack itself stays revm's, whose raw storage would need `unsafe` here.
 
 use alloy_primitives::{Address, Bytes};
+use alloy_sol_types::{Revert, SolError};
+use anfs_primitives::Derivation;
+use anfs_state::StateRead;
 use revm::context::result::{ExecutionResult, HaltReason};
 use revm::context::{CfgEnv, Context, FrameStack, Journal, TxEnv};
+use revm::context_interface::CreateScheme;
 use revm::handler::evm::{ContextDbError, FrameInitResult, FrameTr};
 use revm::handler::instructions::EthInstructions;
 use revm::handler::{EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, MainnetHandler, SystemCallTx};
 use revm::inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
+use revm::interpreter::interpreter_action::FrameInit;
+use revm::interpreter::{CallOutcome, FrameInput, Gas, InstructionResult, InterpreterResult};
+use revm::state::Account;
 use revm::{Database, Inspector};
 
+use crate::domain::Residence;
 use crate::error::{DatabaseError, EvmError};
+use crate::handler::{DomainHandler, Watch, transfer_of};
+use crate::overlay::Overlay;
 use crate::precompiles::Precompiles;
 
 /// Everything that a running contract sees.
@@ -27,11 +37,13 @@ type Parts<DB, INSP> = revm::context::Evm<EvmContext<DB>, INSP, Instructions<DB>
 /// The EVM over a database, watched by an inspector (by nobody unless told).
 pub(crate) struct Evm<DB: Database, INSP = NoOpInspector> {
     parts: Parts<DB, INSP>,
+    /// What concerns other domains, when there are any.
+    watch: Option<Watch>,
 }
 
-impl<DB: Database<Error = DatabaseError>> Evm<DB> {
+impl<S: StateRead> Evm<Overlay<S>> {
     /// An EVM that nobody watches.
-    pub(crate) fn new(db: DB, cfg: CfgEnv, block: revm::context::BlockEnv) -> Self {
+    pub(crate) fn new(db: Overlay<S>, cfg: CfgEnv, block: revm::context::BlockEnv) -> Self {
         Self::with_inspector(db, cfg, block, NoOpInspector)
     }
 
@@ -49,6 +61,33 @@ impl<DB: Database<Error = DatabaseError>> Evm<DB> {
     ) -> Result<ExecutionResult<HaltReason>, EvmError> {
         self.parts.ctx.tx = TxEnv::new_system_tx(contract, data);
         MainnetHandler::default().run_system_call(self)
+    }
+
+    /// Runs a transaction of a domain; what it does to other domains' accounts is noted for [`Self::take_watch`].
+    pub(crate) fn transact_in_domain(&mut self, tx: TxEnv) -> Result<ExecutionResult<HaltReason>, EvmError> {
+        self.watch = Some(Watch::default());
+        self.parts.ctx.tx = tx;
+        DomainHandler::transaction().run(self)
+    }
+
+    /// Runs a call that came from another domain, as [`Self::transact_in_domain`].
+    pub(crate) fn transact_arrival(&mut self, tx: TxEnv) -> Result<ExecutionResult<HaltReason>, EvmError> {
+        self.watch = Some(Watch::default());
+        self.parts.ctx.tx = tx;
+        DomainHandler::arrival().run(self)
+    }
+
+    /// What the last run did that concerns other domains.
+    pub(crate) fn take_watch(&mut self) -> Watch {
+        self.watch.take().unwrap_or_default()
+    }
+
+    /// Copies the transfers out of the journal, which holds only what was not reverted.
+    pub(crate) fn keep_transfers(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.transfers =
+                self.parts.ctx.journaled_state.inner.journal.iter().filter_map(transfer_of).collect();
+        }
     }
 }
 
@@ -69,6 +108,7 @@ impl<DB: Database<Error = DatabaseError>, INSP> Evm<DB, INSP> {
                 EthInstructions::new_mainnet_with_spec(spec),
                 Precompiles::new(spec),
             ),
+            watch: None,
         }
     }
 
@@ -98,10 +138,10 @@ impl<DB: Database<Error = DatabaseError>, INSP> Evm<DB, INSP> {
     }
 }
 
-impl<DB, INSP> Evm<DB, INSP>
+impl<S, INSP> Evm<Overlay<S>, INSP>
 where
-    DB: Database<Error = DatabaseError>,
-    INSP: Inspector<EvmContext<DB>, EthInterpreter>,
+    S: StateRead,
+    INSP: Inspector<EvmContext<Overlay<S>>, EthInterpreter>,
 {
     /// Runs a transaction before the inspector's eyes; its changes stay in the journal.
     pub(crate) fn inspect(&mut self, tx: TxEnv) -> Result<ExecutionResult<HaltReason>, EvmError> {
@@ -115,9 +155,52 @@ where
     }
 }
 
-impl<DB: Database, INSP> EvmTr for Evm<DB, INSP> {
-    type Context = EvmContext<DB>;
-    type Instructions = Instructions<DB>;
+impl<S: StateRead, INSP> Evm<Overlay<S>, INSP> {
+    /// Whether a contract calls with data what lives in another domain, where the data would be lost.
+    fn misses_its_callee(&mut self, input: &FrameInit) -> Result<bool, DatabaseError> {
+        let FrameInput::Call(call) = &input.frame_input else { return Ok(false) };
+        if input.depth == 0 || call.input.is_empty() {
+            return Ok(false);
+        }
+        let state = &mut self.parts.ctx.journaled_state;
+        if state.inner.state.get(&call.bytecode_address).is_some_and(Account::is_created) {
+            return Ok(false);
+        }
+        let residence = state.database.residence(&call.bytecode_address).map_err(DatabaseError)?;
+        Ok(residence != Residence::Here)
+    }
+
+    fn note_creation(&mut self, input: &FrameInit) {
+        let Some(watch) = &mut self.watch else { return };
+        let FrameInput::Create(create) = &input.frame_input else { return };
+        let creator = create.caller();
+        watch.creations.push(match create.scheme() {
+            CreateScheme::Create2 { salt } => {
+                Derivation::Create2 { creator, salt: salt.into(), init_code_hash: create.init_code_hash() }
+            }
+            CreateScheme::Create | CreateScheme::Custom { .. } => {
+                let account = self.parts.ctx.journaled_state.inner.state.get(&creator);
+                Derivation::Create { creator, nonce: account.map_or(0, |account| account.info.nonce) }
+            }
+        });
+    }
+}
+
+/// The answer to a call whose data nobody here can read: as if the callee had reverted at once and said why.
+fn elsewhere(input: &FrameInput) -> FrameResult {
+    let (gas_limit, memory, reservoir) = match input {
+        FrameInput::Call(call) => (call.gas_limit, call.return_memory_offset.clone(), call.reservoir),
+        FrameInput::Create(_) | FrameInput::Empty => (0, 0..0, 0),
+    };
+    let output = Revert::from("account of another domain: send it a message").abi_encode().into();
+    let gas = Gas::new_with_regular_gas_and_reservoir(gas_limit, reservoir);
+    let result = InterpreterResult { result: InstructionResult::Revert, output, gas };
+    FrameResult::Call(CallOutcome::new(result, memory))
+}
+
+impl<S: StateRead, INSP> EvmTr for Evm<Overlay<S>, INSP> {
+    type Context = EvmContext<Overlay<S>>;
+    type Instructions = Instructions<Overlay<S>>;
     type Precompiles = Precompiles;
     type Frame = EthFrame;
 
@@ -136,6 +219,12 @@ impl<DB: Database, INSP> EvmTr for Evm<DB, INSP> {
         &mut self,
         input: <Self::Frame as FrameTr>::FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
+        if self.watch.is_some() {
+            self.note_creation(&input);
+            if self.misses_its_callee(&input)? {
+                return Ok(FrameInitResult::Result(elsewhere(&input.frame_input)));
+            }
+        }
         self.parts.frame_init(input)
     }
 
@@ -151,10 +240,10 @@ impl<DB: Database, INSP> EvmTr for Evm<DB, INSP> {
     }
 }
 
-impl<DB, INSP> InspectorEvmTr for Evm<DB, INSP>
+impl<S, INSP> InspectorEvmTr for Evm<Overlay<S>, INSP>
 where
-    DB: Database,
-    INSP: Inspector<EvmContext<DB>, EthInterpreter>,
+    S: StateRead,
+    INSP: Inspector<EvmContext<Overlay<S>>, EthInterpreter>,
 {
     type Inspector = INSP;
 

@@ -1,20 +1,26 @@
 //! Executes the transactions of one block, one after the other.
 
 use alloy_primitives::map::{AddressMap, B256Map};
-use alloy_primitives::{Address, Bloom, Log, keccak256};
+use alloy_primitives::{Address, B256, Bloom, Log, U256, keccak256};
 use anfs_primitives::{Receipt, RecoveredTransaction};
 use anfs_state::{AccountInfo, StateChanges, StateError, StateRead, WorldState};
 use revm::context::TxEnv;
 use revm::context::result::{ExecutionResult, Output};
+use revm::context_interface::either::Either;
+use revm::context_interface::transaction::{AuthorizationTr, RecoveredAuthority, RecoveredAuthorization};
 use revm::context_interface::{ContextTr, JournalTr};
+use revm::state::EvmState;
 
 use crate::access::{AccessSets, TransactionAccess};
 use crate::codes::CodeCache;
+use crate::crossing::{Crossing, CrossingOutcome};
+use crate::domain::Residence;
 use crate::env::BlockEnv;
-use crate::error::{ExecutionError, InvalidTransaction, split};
+use crate::error::{EvmError, ExecutionError, InvalidTransaction, split};
 use crate::evm::Evm;
+use crate::handler::Watch;
 use crate::invalid::refuse;
-use crate::overlay::Overlay;
+use crate::overlay::{Leftovers, Overlay};
 use crate::system::HISTORY_STORAGE;
 use crate::tx::tx_env;
 
@@ -26,12 +32,15 @@ const JOURNAL_ACCOUNTS_KEPT: usize = 1024;
 /// A refused transaction leaves no trace, so a builder may try whatever comes. The same inputs give the same
 /// outcome on every node. spec: PROTOCOL §3
 pub struct BlockExecutor<S: StateRead = WorldState> {
-    evm: Evm<Overlay<S>>,
+    pub(crate) evm: Evm<Overlay<S>>,
     receipts: Vec<Receipt>,
-    gas_used: u64,
+    pub(crate) gas_used: u64,
     blooms: Blooms,
-    receipt_blooms: Vec<Bloom>,
+    receipt_blooms: Vec<Option<Box<Bloom>>>,
+    logs_bloom: Bloom,
     access: Option<AccessSets>,
+    /// Messages from and to other domains, when there are any.
+    pub(crate) crossing: Option<Crossing>,
 }
 
 /// Makes bloom filters. Addresses and topics recur all through a block, and hashing them is what a filter costs,
@@ -46,15 +55,19 @@ struct Blooms {
 type BloomBits = [u16; 3];
 
 impl Blooms {
-    fn of(&mut self, logs: &[Log]) -> Bloom {
-        let mut bloom = Bloom::ZERO;
+    /// `None` when there is nothing to filter.
+    fn of(&mut self, logs: &[Log]) -> Option<Box<Bloom>> {
+        if logs.is_empty() {
+            return None;
+        }
+        let mut bloom = Box::new(Bloom::ZERO);
         for log in logs {
             set(&mut bloom, *self.addresses.entry(log.address).or_insert_with_key(|it| bits(it.as_slice())));
             for topic in log.data.topics() {
                 set(&mut bloom, *self.topics.entry(*topic).or_insert_with_key(|it| bits(it.as_slice())));
             }
         }
-        bloom
+        Some(bloom)
     }
 }
 
@@ -76,14 +89,16 @@ pub struct BlockOutcome {
     pub changes: StateChanges,
     /// One receipt for each transaction, in order.
     pub receipts: Vec<Receipt>,
-    /// Bloom filter of each receipt.
-    pub receipt_blooms: Vec<Bloom>,
+    /// Bloom filter of each receipt; `None` for one without logs.
+    pub receipt_blooms: Vec<Option<Box<Bloom>>>,
     /// Gas used by all of them.
     pub gas_used: u64,
     /// Union of the receipts' blooms.
     pub logs_bloom: Bloom,
     /// What each transaction read and wrote; empty unless [`BlockExecutor::record_access`] was called.
     pub access: AccessSets,
+    /// Messages from and to other domains; `None` unless [`BlockExecutor::in_domain`] was called.
+    pub crossing: Option<CrossingOutcome>,
 }
 
 impl<S: StateRead> BlockExecutor<S> {
@@ -113,7 +128,9 @@ impl<S: StateRead> BlockExecutor<S> {
             gas_used: 0,
             blooms: Blooms::default(),
             receipt_blooms: Vec::new(),
+            logs_bloom: Bloom::ZERO,
             access: None,
+            crossing: None,
         };
         record_parent_hash(&mut executor.evm, number)?;
         Ok(executor)
@@ -132,42 +149,133 @@ impl<S: StateRead> BlockExecutor<S> {
     /// [`ExecutionError::Invalid`] when it may not be here; everything is then as before the call.
     pub fn execute(&mut self, tx: &RecoveredTransaction) -> Result<&Receipt, ExecutionError> {
         let kind = tx.envelope().tx_type();
+        let origin = *tx.hash();
         let tx = tx_env(tx);
         let left = self.gas_limit().saturating_sub(self.gas_used);
         if tx.gas_limit > left {
             let invalid = InvalidTransaction::BlockGas { have: left, want: tx.gas_limit };
             return Err(invalid.into());
         }
-        let result = self.transact(tx)?;
+        let result =
+            if self.crossing.is_some() { self.transact_in_domain(tx, origin)? } else { self.transact(tx)? };
         let gas_used = result.tx_gas_used();
         self.gas_used = self.gas_used.saturating_add(gas_used);
         let receipt = receipt(kind, result, gas_used, self.gas_used);
-        self.receipt_blooms.push(self.blooms.of(&receipt.logs));
+        let bloom = self.blooms.of(&receipt.logs);
+        if let Some(bloom) = &bloom {
+            self.logs_bloom |= **bloom;
+        }
+        self.receipt_blooms.push(bloom);
         self.receipts.push(receipt);
         Ok(self.receipts.last().expect("one was pushed just now"))
     }
 
     fn transact(&mut self, tx: TxEnv) -> Result<ExecutionResult, ExecutionError> {
         let outcome = self.evm.transact(tx);
+        let (result, state) = self.settle(outcome)?;
+        self.take_over(state);
+        Ok(result)
+    }
+
+    /// As [`Self::transact`], in a domain of several.
+    fn transact_in_domain(&mut self, mut tx: TxEnv, origin: B256) -> Result<ExecutionResult, ExecutionError> {
+        if let Residence::At(domain) = self.residence(&tx.caller)? {
+            return Err(InvalidTransaction::SenderElsewhere { sender: tx.caller, domain }.into());
+        }
+        let destination = self.destination(&tx)?;
+        self.void_foreign_authorizations(&mut tx)?;
+        let outcome = self.evm.transact_in_domain(tx.clone());
+        let mut watch = self.evm.take_watch();
+        let (result, mut state) = self.settle(outcome)?;
+        let gas_used = result.tx_gas_used();
+        if destination.is_some()
+            && let Some(sender) = state.get_mut(&tx.caller)
+        {
+            let unused = U256::from(tx.gas_limit.saturating_sub(gas_used));
+            let prepaid = unused.saturating_mul(U256::from(tx.gas_price));
+            // The whole limit at the maximum fee was in the account when the transaction was admitted.
+            sender.info.balance = sender.info.balance.saturating_sub(prepaid);
+        }
+        let mut left = self.take_over(state);
+        let base_fee = U256::from(self.evm.context().block.basefee);
+        if let Some(crossing) = &mut self.crossing {
+            crossing.burn(U256::from(gas_used) * base_fee);
+        }
+        if let Some(destination) = destination {
+            self.depart(origin, &tx, destination, gas_used, &mut left);
+            // No code ran: its value was the only transfer, and has left with the call.
+            watch.transfers.clear();
+        }
+        self.dispatch(origin, &watch, left);
+        Ok(result)
+    }
+
+    /// Runs a call from another domain whose sender has been lent its value.
+    pub(crate) fn run_arrival(
+        &mut self,
+        tx: TxEnv,
+    ) -> Result<(ExecutionResult, Leftovers, Watch), ExecutionError> {
+        let sender = tx.caller;
+        let outcome = self.evm.transact_arrival(tx);
+        let watch = self.evm.take_watch();
+        let (result, mut state) = self.settle(outcome)?;
+        // A call that failed has left what was lent where it was, and the journal no trace of it.
+        if let Some(account) = state.get_mut(&sender) {
+            account.mark_touch();
+        }
+        Ok((result, self.take_over(state), watch))
+    }
+
+    /// The result of a run with the accounts that it touched; the journal is ready for the next.
+    fn settle(
+        &mut self,
+        outcome: Result<ExecutionResult, EvmError>,
+    ) -> Result<(ExecutionResult, EvmState), ExecutionError> {
         let context = self.evm.context_mut();
-        let mut state = context.journal_mut().finalize();
+        let state = context.journal_mut().finalize();
         match outcome {
-            Ok(result) => {
-                if let Some(access) = &mut self.access {
-                    access.transactions.push(TransactionAccess::of(&state));
-                }
-                context.journaled_state.database.commit(&mut state);
-                if state.capacity() <= JOURNAL_ACCOUNTS_KEPT {
-                    context.journaled_state.inner.state = state;
-                }
-                Ok(result)
-            }
+            Ok(result) => Ok((result, state)),
             Err(error) => {
                 let refusal = split(error)?;
                 let invalid = refuse(refusal, &context.tx, context.cfg.chain_id, context.block.basefee);
                 Err(invalid.into())
             }
         }
+    }
+
+    fn take_over(&mut self, mut state: EvmState) -> Leftovers {
+        if let Some(access) = &mut self.access {
+            access.transactions.push(TransactionAccess::of(&state));
+        }
+        let journal = &mut self.evm.context_mut().journaled_state;
+        let left = journal.database.commit(&mut state);
+        if state.capacity() <= JOURNAL_ACCOUNTS_KEPT {
+            journal.inner.state = state;
+        }
+        left
+    }
+
+    /// Spoils authorisations (EIP-7702) of accounts that live elsewhere, whose nonce and code are not here. They are
+    /// paid for and skipped, as Ethereum skips any that do not apply.
+    fn void_foreign_authorizations(&mut self, tx: &mut TxEnv) -> Result<(), ExecutionError> {
+        let mut applicable = Vec::with_capacity(tx.authorization_list.len());
+        for authorization in &tx.authorization_list {
+            let authority = authorization.authority();
+            applicable.push(match authority {
+                Some(authority) => self.residence(&authority)? == Residence::Here,
+                None => true,
+            });
+        }
+        for (authorization, applies) in tx.authorization_list.iter_mut().zip(applicable) {
+            if !applies && let Either::Left(signed) = authorization {
+                let mut inner = signed.inner().clone();
+                // No nonce of an account reaches this one (EIP-2681).
+                inner.nonce = u64::MAX;
+                let recovered = RecoveredAuthorization::new_unchecked(inner, RecoveredAuthority::Invalid);
+                *authorization = Either::Right(recovered);
+            }
+        }
+        Ok(())
     }
 
     fn gas_limit(&self) -> u64 {
@@ -197,15 +305,17 @@ impl<S: StateRead> BlockExecutor<S> {
     /// Ends the block.
     ///
     /// # Errors
-    /// None today: the block's end has no system call that could fail.
-    pub fn finish(self) -> Result<BlockOutcome, ExecutionError> {
+    /// When the state cannot be read.
+    pub fn finish(mut self) -> Result<BlockOutcome, ExecutionError> {
+        let crossing = self.finish_crossing()?;
         Ok(BlockOutcome {
             changes: self.evm.db().changes(),
             receipts: self.receipts,
             gas_used: self.gas_used,
-            logs_bloom: self.receipt_blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom),
+            logs_bloom: self.logs_bloom,
             receipt_blooms: self.receipt_blooms,
             access: self.access.unwrap_or_default(),
+            crossing,
         })
     }
 }
@@ -286,7 +396,7 @@ mod tests {
             [vec![], vec![log(1, &[])], vec![log(1, &[1, 2, 3, 4]), log(2, &[4])], vec![log(2, &[9, 1])]]
         {
             let expected: Bloom = logs.iter().collect();
-            assert_eq!(blooms.of(&logs), expected);
+            assert_eq!(blooms.of(&logs).map_or(Bloom::ZERO, |bloom| *bloom), expected);
         }
     }
 }

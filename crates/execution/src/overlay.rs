@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use alloy_primitives::map::{AddressMap, B256Map, U256Map};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+use anfs_primitives::DomainId;
 use anfs_state::{AccountChange, StateChanges, StateError, StateRead};
 use revm::bytecode::Bytecode;
 use revm::state::{Account, AccountInfo, EvmState};
 use revm::{Database, DatabaseRef};
 
 use crate::codes::CodeCache;
+use crate::domain::{Found, Place, Residence};
 use crate::env::Ancestors;
 use crate::error::DatabaseError;
 
@@ -23,6 +25,21 @@ pub(crate) struct Overlay<S> {
     codes: B256Map<Bytecode>,
     shared_codes: Option<CodeCache>,
     block_hashes: BTreeMap<u64, B256>,
+    /// The domain whose state this is; without one, every account lives here.
+    place: Option<Place>,
+    /// What foreign accounts hold while a transaction runs.
+    lent: AddressMap<U256>,
+}
+
+/// What a transaction left behind that is not a change of this domain's state.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    /// Coins of foreign accounts and where those live, by address.
+    pub(crate) foreign: BTreeMap<Address, (DomainId, U256)>,
+    /// Accounts created away from their homes.
+    pub(crate) guests: Vec<Address>,
+    /// Coins that went down with destroyed accounts.
+    pub(crate) destroyed: U256,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -51,7 +68,40 @@ impl<S: StateRead> Overlay<S> {
             codes: B256Map::default(),
             shared_codes,
             block_hashes: BTreeMap::new(),
+            place: None,
+            lent: AddressMap::default(),
         }
+    }
+
+    /// Makes this the state of one domain of several.
+    pub(crate) fn set_place(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// The domain that this is the state of.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// Where an account lives as of now.
+    pub(crate) fn residence(&mut self, address: &Address) -> Result<Residence, StateError> {
+        if self.place.is_none() {
+            return Ok(Residence::Here);
+        }
+        self.cached(*address)?;
+        Ok(self.known_residence(address))
+    }
+
+    /// Where an account lives that was looked at before.
+    fn known_residence(&self, address: &Address) -> Residence {
+        let Some(place) = &self.place else { return Residence::Here };
+        let now = self.accounts.get(address).and_then(|cached| cached.now.as_ref());
+        place.residence(address, now.map(|info| Found { nonce: info.nonce, code_hash: info.code_hash }))
+    }
+
+    /// Gives a foreign account coins to spend in the next transaction.
+    pub(crate) fn lend(&mut self, address: Address, value: U256) {
+        self.lent.insert(address, value);
     }
 
     /// The account as of now.
@@ -101,12 +151,37 @@ impl<S: StateRead> Overlay<S> {
     }
 
     /// Takes over what a transaction left in the journal. The order of the accounts does not matter.
-    pub(crate) fn commit(&mut self, state: &mut EvmState) {
+    pub(crate) fn commit(&mut self, state: &mut EvmState) -> Leftovers {
+        let mut leftovers = Leftovers::default();
         for (address, account) in state.drain() {
             if account.is_touched() {
+                if self.place.is_some() && !self.keeps(&address, &account, &mut leftovers) {
+                    continue;
+                }
                 self.commit_account(address, account);
             }
         }
+        self.lent.clear();
+        leftovers.guests.sort_unstable();
+        leftovers
+    }
+
+    /// Whether what a transaction made of an account belongs into this domain's state; notes what does not.
+    fn keeps(&self, address: &Address, account: &Account, leftovers: &mut Leftovers) -> bool {
+        if account.is_selfdestructed() {
+            leftovers.destroyed = leftovers.destroyed.saturating_add(account.info.balance);
+            return true;
+        }
+        let Residence::At(domain) = self.known_residence(address) else { return true };
+        let exists = account.info.nonce > 0 || account.info.code_hash != KECCAK256_EMPTY;
+        if account.is_created() && exists {
+            leftovers.guests.push(*address);
+            return true;
+        }
+        if !account.info.balance.is_zero() {
+            leftovers.foreign.insert(*address, (domain, account.info.balance));
+        }
+        false
     }
 
     fn commit_account(&mut self, address: Address, account: Account) {
@@ -278,6 +353,9 @@ impl<S: StateRead> Database for Overlay<S> {
     type Error = DatabaseError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DatabaseError> {
+        if let Residence::At(_) = self.residence(&address)? {
+            return Ok(self.lent.get(&address).map(|balance| AccountInfo::from_balance(*balance)));
+        }
         let hash = match &self.cached(address)?.now {
             Some(info) if info.code.is_none() && info.code_hash != KECCAK256_EMPTY => info.code_hash,
             now => return Ok(now.clone()),

@@ -112,9 +112,13 @@ impl Queue {
         // Most queues have no gap, and most look-ups are within or just behind it.
         if let Some(offset) = nonce.checked_sub(self.account.nonce)
             && let Ok(offset) = usize::try_from(offset)
-            && offset < self.executable
         {
-            return Ok(offset);
+            if offset < self.executable {
+                return Ok(offset);
+            }
+            if self.executable == self.entries.len() {
+                return Err(self.executable);
+            }
         }
         self.entries.binary_search_by_key(&nonce, |entry| entry.terms.nonce)
     }

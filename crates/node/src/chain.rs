@@ -3,9 +3,10 @@
 //! Recent blocks and their states are held in memory; older blocks are read from the block log. A state
 //! older than [`ChainLimits::states`] blocks is gone, and readers are told so.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, keccak256};
 use anfs_primitives::{
     Certificate, CertifiedBlock, ChainSpec, Height, Receipt, RecoveredTransaction, SealedHeader,
@@ -53,8 +54,8 @@ impl ChainLimits {
 #[derive(Debug, Default)]
 struct Recent {
     blocks: VecDeque<(Arc<RpcBlock>, Option<WorldState>)>,
-    by_hash: HashMap<B256, Height>,
-    by_transaction: HashMap<B256, (Height, u32)>,
+    by_hash: B256Map<Height>,
+    by_transaction: B256Map<(Height, u32)>,
     /// Hashes of the last blocks, the head's last: what BLOCKHASH asks for while blocks are executed must
     /// be at hand on every node, whatever its limits and its disk.
     hashes: VecDeque<B256>,
@@ -195,6 +196,12 @@ impl ChainView {
     #[must_use]
     pub fn head(&self) -> Arc<RpcBlock> {
         self.recent.read().blocks.back().expect("the head is always in memory").0.clone()
+    }
+
+    /// The newest block's height.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.recent.read().head_height()
     }
 
     /// The newest block and its state.

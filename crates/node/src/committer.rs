@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anfs_mempool::AccountView;
-use anfs_primitives::{Block, Certificate, CertifiedBlock, Height};
+use anfs_primitives::{Block, Certificate, Height};
 use anfs_rpc::RpcBlock;
 use anfs_state::{StateRead, WorldState};
-use anfs_store::BlockRecord;
+use anfs_store::NewBlock;
 
 use crate::chain::chain_block;
 use crate::context::{Part, SeatContext};
@@ -29,6 +29,13 @@ pub(crate) struct Commit {
     pub(crate) block: Arc<Block>,
     pub(crate) certificate: Certificate,
     pub(crate) executed: Arc<ExecutedBlock>,
+}
+
+impl<'a> From<&'a Commit> for NewBlock<'a> {
+    fn from(Commit { block, certificate, executed }: &'a Commit) -> Self {
+        let transaction_hashes = executed.transactions.iter().map(|tx| *tx.hash()).collect();
+        Self { block, certificate, receipts: &executed.receipts, transaction_hashes }
+    }
 }
 
 pub(crate) type CommitInbox = Inbox<Commit>;
@@ -77,20 +84,10 @@ impl Committer {
 
     /// Writes a group with one fsync, for as long as it takes; false when the node stops first.
     fn write(&self, group: &[Commit]) -> bool {
-        let records: Vec<BlockRecord> = group
-            .iter()
-            .map(|commit| BlockRecord {
-                certified: CertifiedBlock {
-                    block: Block::clone(&commit.block),
-                    certificate: commit.certificate.clone(),
-                },
-                receipts: commit.executed.receipts.to_vec(),
-            })
-            .collect();
         let mut written = 0;
         loop {
-            let result = records[written..].iter().try_for_each(|record| {
-                self.context.store.append_block(record)?;
+            let result = group[written..].iter().try_for_each(|commit| {
+                self.context.store.append_block(commit)?;
                 written += 1;
                 Ok(())
             });

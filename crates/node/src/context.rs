@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::Address;
+use alloy_primitives::map::AddressMap;
 use anfs_consensus::ShardConfig;
 use anfs_execution::CodeCache;
 use anfs_mempool::{AccountView, Added, Pool, PoolError};
 use anfs_primitives::{BlockHash, ChainSpec, DomainId, Height, RecoveredTransaction, SeatIndex, View};
-use anfs_state::{StateRead, WorldState};
+use anfs_state::StateRead;
 use anfs_store::Store;
 use parking_lot::{Condvar, Mutex};
 
@@ -43,6 +44,8 @@ pub(crate) struct SeatContext {
     /// Contract code that blocks lately ran, analysed.
     pub(crate) codes: CodeCache,
     pub(crate) pool: Arc<SharedPool>,
+    /// The accounts of those who lately sent transactions.
+    pub(crate) accounts: HeadAccounts,
     pub(crate) metrics: Arc<SeatMetrics>,
     pub(crate) health: Arc<Health>,
 }
@@ -56,14 +59,52 @@ impl SeatContext {
     }
 
     /// Puts a transaction into the pool, judged by an account of the newest decided state.
-    pub(crate) fn admit(&self, tx: RecoveredTransaction, state: &WorldState) -> Result<Added, Refusal> {
-        let account = state.account(&tx.sender()).map_err(NodeError::from)?.unwrap_or_default();
-        let account = AccountView { nonce: account.nonce, balance: account.balance };
+    pub(crate) fn admit(&self, tx: RecoveredTransaction) -> Result<Added, Refusal> {
+        let account = self.accounts.of(&tx.sender(), &self.chain)?;
         let added = self.pool.pool.lock().add(tx, account, self.clock.now_ms())?;
         if !added.pending.is_empty() {
             self.pool.ring();
         }
         Ok(added)
+    }
+}
+
+/// Accounts as they are after the newest decided block, each read once a block: whoever sends, sends much.
+#[derive(Debug, Default)]
+pub(crate) struct HeadAccounts(Mutex<(Height, AddressMap<AccountView>)>);
+
+impl HeadAccounts {
+    /// Accounts kept at most.
+    const MAX: usize = 16 * 1024;
+
+    /// An account after the newest block of the chain.
+    pub(crate) fn of(&self, address: &Address, chain: &ChainView) -> Result<AccountView, NodeError> {
+        if let Some(account) = self.known(address, chain.height()) {
+            return Ok(account);
+        }
+        // The trie may have to be read from disk: nobody else is kept waiting meanwhile.
+        let (head, state) = chain.head_state();
+        let account = state.account(address)?.unwrap_or_default();
+        let account = AccountView { nonce: account.nonce, balance: account.balance };
+        self.keep(*address, account, head.header.height);
+        Ok(account)
+    }
+
+    fn known(&self, address: &Address, now: Height) -> Option<AccountView> {
+        let (height, accounts) = &*self.0.lock();
+        accounts.get(address).filter(|_| *height == now).copied()
+    }
+
+    /// Keeps an account as it is at a height, unless accounts of a later one are kept already.
+    fn keep(&self, address: Address, account: AccountView, at: Height) {
+        let (height, accounts) = &mut *self.0.lock();
+        if at > *height || accounts.len() >= Self::MAX {
+            accounts.clear();
+            *height = at.max(*height);
+        }
+        if at == *height {
+            accounts.insert(address, account);
+        }
     }
 }
 

@@ -13,12 +13,13 @@ use crate::backend::{SeatBackend, describe_hold};
 use crate::chain::ChainLimits;
 use crate::clock::Clock;
 use crate::context::SeatContext;
+use crate::devnet::seat_folder;
 use crate::error::NodeError;
 use crate::genesis;
 use crate::seat::{Seat, SeatConfig};
 use crate::transport::{InProcessHub, Transport};
 
-/// How long a start waits for requests that still read from the seat's old folder.
+/// How long a start waits for requests that still read from the seat's old folder, and a release for the seat.
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
 /// How often it looks.
 const RELEASE_LOOKS: u32 = 500;
@@ -44,7 +45,7 @@ impl Plan {
             spec: self.spec.clone(),
             key: genesis::seat_key(&self.mnemonic, seat),
             entropy: rand::random(),
-            dir: self.root.join(format!("seat-{seat}")),
+            dir: seat_folder(&self.root, seat),
             limits: if self.may_serve(seat) { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },
             pool: anfs_mempool::PoolLimits::for_chain(&self.spec),
             clock: self.clock.clone(),
@@ -192,6 +193,7 @@ impl Network {
             byzantine: self.plan.is_byzantine(seat),
             height: running.map(|seat| seat.chain().head().header.height),
             view: status.map(|status| status.view.0),
+            held: hold.is_some(),
             trouble: trouble.or(hold),
         }
     }
@@ -239,6 +241,33 @@ impl DevnetControl for Network {
         self.places.lock()[usize::from(seat.0)] = Place::Running(started);
         tracing::info!(%seat, "seat {seat} was started again");
         Ok(())
+    }
+
+    fn release_seat(&self, seat: SeatIndex) -> Result<(), BackendError> {
+        self.check(seat)?;
+        let _turn = self.turn.lock();
+        let held = || {
+            let places = self.places.lock();
+            Some(places.get(usize::from(seat.0))?.seat()?.status().hold)
+        };
+        match held() {
+            None => return Err(BackendError::InvalidParams(format!("seat {seat} does not run"))),
+            Some(None) => return Ok(()),
+            Some(Some(hold)) => {
+                let why = describe_hold(hold);
+                tracing::warn!(%seat, why, "seat {seat} was told to sign although it was held back");
+            }
+        }
+        if let Some(seat) = self.places.lock().get(usize::from(seat.0)).and_then(Place::seat) {
+            seat.release();
+        }
+        for _ in 0..RELEASE_LOOKS {
+            if held().flatten().is_none() {
+                return Ok(());
+            }
+            std::thread::park_timeout(RELEASE_WAIT);
+        }
+        Err(BackendError::Internal(format!("seat {seat} does not answer: look at its log")))
     }
 
     fn cut(&self, seats: &[SeatIndex]) -> Result<(), BackendError> {

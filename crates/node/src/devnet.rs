@@ -16,12 +16,18 @@ use crate::clock::{Clock, SystemClock};
 use crate::control::{Network, Plan};
 use crate::error::NodeError;
 use crate::genesis::{self, GenesisChoices};
+use crate::record;
 use crate::seat::Seat;
 use crate::transport::InProcessHub;
 
-const SPEC_FILE: &str = "chain-spec.json";
+pub(crate) const SPEC_FILE: &str = "chain-spec.json";
 /// Lies in the folder once every seat has run.
-const FOUNDED_FILE: &str = "founded";
+pub(crate) const FOUNDED_FILE: &str = "founded";
+
+/// Where a seat of the network in this folder keeps its things.
+pub(crate) fn seat_folder(root: &Path, seat: SeatIndex) -> PathBuf {
+    root.join(format!("seat-{seat}"))
+}
 
 /// What a development network is made of.
 #[derive(Debug, Clone)]
@@ -74,6 +80,7 @@ impl Devnet {
             let (verifiers, asked) = (config.genesis.verifiers, config.byzantine);
             return Err(NodeError::TooManyByzantine { asked, verifiers, bearable });
         }
+        log_hash_clock();
         let folder = open_folder(&config)?;
         let wallets = genesis::wallets(&config.genesis.mnemonic, config.genesis.accounts)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -161,6 +168,18 @@ impl Devnet {
     }
 }
 
+/// Says how this process computes the hash clock.
+fn log_hash_clock() {
+    let selection = anfs_poh::Selection::of_this_process();
+    tracing::info!(kernel = ?selection.kernel, "hash clock");
+    for kernel in &selection.rejected {
+        tracing::warn!(
+            ?kernel,
+            "this kernel of the hash clock computes wrongly here and is not used: the node is right, but slower; check the machine"
+        );
+    }
+}
+
 async fn stop_seats(network: Arc<Network>) {
     if tokio::task::spawn_blocking(move || network.stop()).await.is_err() {
         tracing::error!("a seat panicked while stopping");
@@ -170,15 +189,14 @@ async fn stop_seats(network: Arc<Network>) {
 /// Starts all seats. Until all of them have run once, the network counts as one that is being created:
 /// afterwards a seat without a record of what it signed has lost it.
 fn start_seats(plan: Plan, metrics: PrometheusHandle) -> Result<Network, NodeError> {
-    let mark = plan.root.join(FOUNDED_FILE);
-    let founding = !mark.exists();
+    let root = plan.root.clone();
+    let founding = !root.join(FOUNDED_FILE).exists();
     // Verifiers first: they are listening when the generator speaks.
     let seats = (0..=plan.spec.verifiers_per_shard).rev().map(SeatIndex);
     let mut seats = all_or_none(seats.map(|seat| plan.start(seat, founding)).collect())?;
     seats.reverse();
     if founding {
-        let failed = |source| NodeError::File { path: mark.display().to_string(), source };
-        fs::write(&mark, "Every seat of this network has a signing record.\n").map_err(failed)?;
+        record::mark_founded(&root)?;
     }
     Ok(Network::new(plan, seats, metrics))
 }

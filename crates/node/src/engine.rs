@@ -33,6 +33,8 @@ pub(crate) enum EngineEvent {
     Built(Box<Block>),
     /// From the worker.
     Checked { block: BlockHash, depth: Depth, result: Result<(), Fault> },
+    /// From whoever runs the node: the seat may sign although it was held back.
+    Release,
 }
 
 /// The engine's mailbox.
@@ -114,6 +116,7 @@ impl Engine {
                 Received::Event(EngineEvent::Checked { block, depth, result }) => {
                     Input::Checked { block, depth, result }
                 }
+                Received::Event(EngineEvent::Release) => Input::Release,
                 Received::TimedOut => {
                     self.wake_at_ms = None;
                     Input::Tick
@@ -186,12 +189,18 @@ impl Engine {
         let durable = self.context.chain.head().header.height;
         let views = self.live.iter().filter_map(|(scope, _)| match scope {
             Scope::View(view) => Some(*view),
-            Scope::Height(_) => None,
+            Scope::Height(_) | Scope::Standing => None,
         });
         let view = views.max().unwrap_or_default();
-        self.live.retain(|(scope, _)| match scope {
-            Scope::Height(height) => *height > durable,
-            Scope::View(of) => *of >= view,
+        let standing = self.live.iter().rposition(|(scope, _)| *scope == Scope::Standing);
+        let mut places = 0..;
+        self.live.retain(|(scope, _)| {
+            let place = places.next();
+            match scope {
+                Scope::Height(height) => *height > durable,
+                Scope::View(of) => *of >= view,
+                Scope::Standing => place == standing,
+            }
         });
         if self.appended >= LOG_BYTES_MAX {
             let keep: Vec<Vec<u8>> = self.live.iter().map(|(_, bytes)| bytes.clone()).collect();

@@ -7,6 +7,8 @@ use anfs_rpc::RpcServerError;
 use anfs_state::StateError;
 use anfs_store::StoreError;
 
+use crate::record::RecordError;
+
 /// A local fault: the node cannot start or go on. Faults of peers never surface here.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -37,6 +39,9 @@ pub enum NodeError {
         "the signing log cannot be read: {0}; do not delete it: restore it from a copy, or start the seat on a new key"
     )]
     SigningLog(String),
+    /// A signing record cannot be carried from here or to here.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// State could not be read.
     #[error(transparent)]
     State(#[from] StateError),

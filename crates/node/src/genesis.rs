@@ -6,7 +6,10 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_signer_local::{LocalSignerError, MnemonicBuilder, PrivateKeySigner};
 use anfs_crypto::bls;
 use anfs_primitives::spec::{EvmFork, ShardSpec};
-use anfs_primitives::{ChainSpec, GenesisAccount, NetworkId, SeatIndex, ValidatorSpec};
+use anfs_primitives::{
+    ChainSpec, DomainId, GenesisAccount, NetworkId, SealedHeader, SeatIndex, ValidatorSpec,
+};
+use anfs_state::{EMPTY_ROOT, WorldState};
 
 use crate::error::NodeError;
 
@@ -99,6 +102,18 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
     };
     spec.validate()?;
     Ok(spec)
+}
+
+/// The block before the first, and the state after it.
+///
+/// # Errors
+/// When the accounts of the spec are no state.
+pub(crate) fn first_header(
+    spec: &ChainSpec,
+    domain: DomainId,
+) -> Result<(SealedHeader, WorldState), NodeError> {
+    let state = WorldState::genesis(spec.accounts.iter())?;
+    Ok((spec.genesis_header(domain, state.root(), EMPTY_ROOT).seal(), state))
 }
 
 fn validator(mnemonic: &str, seat: SeatIndex) -> ValidatorSpec {

@@ -40,6 +40,7 @@ mod inbox;
 mod liar;
 pub mod metrics;
 mod pacing;
+pub mod record;
 mod relay;
 mod run;
 mod seat;

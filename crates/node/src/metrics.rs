@@ -16,6 +16,7 @@ pub struct SeatMetrics {
     height: Gauge,
     view: Gauge,
     acting: Gauge,
+    held: Gauge,
     views_changed: Counter,
     convictions: Counter,
     certified_lag: Gauge,
@@ -59,6 +60,7 @@ impl SeatMetrics {
             height: gauge!("anfs_shard_height", "seat" => label.clone()),
             view: gauge!("anfs_shard_view", "seat" => label.clone()),
             acting: gauge!("anfs_shard_acting", "seat" => label.clone()),
+            held: gauge!("anfs_shard_held", "seat" => label.clone()),
             views_changed: counter!("anfs_shard_views_changed_total", "seat" => label.clone()),
             convictions: counter!("anfs_shard_convictions_total", "seat" => label.clone()),
             certified_lag: gauge!("anfs_shard_certified_lag", "seat" => label.clone()),
@@ -101,6 +103,7 @@ impl SeatMetrics {
     pub(crate) fn shard(&self, status: &ShardStatus) {
         self.view.set(float(status.view.0));
         self.acting.set(if status.seat == Some(status.acting) && status.view_open { 1.0 } else { 0.0 });
+        self.held.set(if status.hold.is_some() { 1.0 } else { 0.0 });
         self.views_changed.absolute(status.views_changed);
         self.convictions.absolute(status.convictions);
         let known = status.seen.max(status.proposed);
@@ -142,6 +145,10 @@ fn describe() {
     describe_gauge!("anfs_shard_height", "Newest decided block that is on this seat's disk.");
     describe_gauge!("anfs_shard_view", "View that the shard is in, as this seat knows it.");
     describe_gauge!("anfs_shard_acting", "1 while this seat acts as sequence generator.");
+    describe_gauge!(
+        "anfs_shard_held",
+        "1 while this seat signs nothing: its signing record is lost, given away or behind, or its key is used elsewhere."
+    );
     describe_counter!("anfs_shard_views_changed_total", "Views that this seat entered since start.");
     describe_counter!(
         "anfs_shard_convictions_total",

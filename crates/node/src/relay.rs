@@ -9,9 +9,10 @@
 
 use std::sync::Arc;
 
+use anfs_mempool::PoolError;
 use anfs_primitives::{RecoveredTransaction, SeatIndex, View};
 
-use crate::context::SeatContext;
+use crate::context::{Refusal, SeatContext};
 use crate::transport::Transport;
 
 /// Transactions that are handed on at once.
@@ -78,11 +79,12 @@ fn waiting(context: &SeatContext, extent: Extent) -> Vec<RecoveredTransaction> {
 
 /// Takes what another seat handed on. What the pool has no room or use for is left out: its sender keeps it.
 pub(crate) fn take_in(context: &SeatContext, txs: &[RecoveredTransaction]) {
-    let (_, state) = context.chain.head_state();
     for tx in txs {
-        let known = context.pool.pool.lock().get(tx.hash()).is_some();
-        if !known && let Err(reason) = context.admit(tx.clone(), &state) {
-            tracing::debug!(seat = %context.seat, hash = %tx.hash(), %reason, "a relayed transaction is left out");
+        match context.admit(tx.clone()) {
+            Ok(_) | Err(Refusal::Pool(PoolError::AlreadyKnown)) => {}
+            Err(reason) => {
+                tracing::debug!(seat = %context.seat, hash = %tx.hash(), %reason, "a relayed transaction is left out");
+            }
         }
     }
 }

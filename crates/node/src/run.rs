@@ -212,14 +212,17 @@ impl BlockRun {
     pub(crate) fn finish(self) -> Result<RunOutcome, NodeError> {
         let outcome = self.executor.finish()?;
         let state = self.base.apply(&outcome.changes)?;
-        let encoded: Vec<&[u8]> = self.transactions.iter().map(|tx| tx.encoded().as_ref()).collect();
-        let with_blooms = outcome.receipts.iter().zip(&outcome.receipt_blooms);
-        let receipts: Vec<Vec<u8>> =
-            with_blooms.map(|(receipt, bloom)| receipt.encoded_2718_with(bloom)).collect();
+        let transactions_root = anfs_state::ordered_root_of(self.transactions.len(), |index, out| {
+            out.extend_from_slice(self.transactions[index].encoded());
+        });
+        let receipts_root = anfs_state::ordered_root_of(outcome.receipts.len(), |index, out| {
+            let bloom = outcome.receipt_blooms[index].as_deref().unwrap_or(&Bloom::ZERO);
+            outcome.receipts[index].encode_2718_with(bloom, out);
+        });
         Ok(RunOutcome {
             state_root: state.root(),
-            transactions_root: anfs_state::ordered_root(&encoded),
-            receipts_root: anfs_state::ordered_root(&receipts),
+            transactions_root,
+            receipts_root,
             state,
             flush_seen: self.flush_seen,
             transactions: self.transactions.into(),

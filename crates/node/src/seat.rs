@@ -10,19 +10,21 @@ use anfs_crypto::bls;
 use anfs_execution::CodeCache;
 use anfs_mempool::{Pool, PoolLimits};
 use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
-use anfs_state::{EMPTY_ROOT, WorldState};
+use anfs_state::WorldState;
 use anfs_store::disk::{Disk, SystemDisk};
 use anfs_store::{Store, StoreOptions, Tail};
 use parking_lot::RwLock;
 
+use crate::backend::describe_hold;
 use crate::builder::{Builder, SlotInbox};
 use crate::chain::{ChainLimits, ChainView, chain_block};
 use crate::clock::Clock;
 use crate::committer::{CommitInbox, Committer};
-use crate::context::{ExecutedBlocks, Health, SeatContext, SharedPool, Standing};
-use crate::engine::{Engine, EngineInbox};
+use crate::context::{ExecutedBlocks, HeadAccounts, Health, SeatContext, SharedPool, Standing};
+use crate::engine::{Engine, EngineEvent, EngineInbox};
 use crate::error::NodeError;
 use crate::flusher::{Flush, FlushInbox, OnDisk, run_flusher};
+use crate::genesis;
 use crate::inbox::Inbox;
 use crate::liar::Liar;
 use crate::metrics::SeatMetrics;
@@ -102,19 +104,21 @@ impl Seat {
     /// # Errors
     /// When the folder cannot be used or its blocks do not execute to their headers.
     pub fn start(config: &SeatConfig, transport: &Arc<dyn Transport>) -> Result<Self, NodeError> {
-        let genesis_state = WorldState::genesis(config.spec.accounts.iter())?;
-        let genesis = config.spec.genesis_header(config.domain, genesis_state.root(), EMPTY_ROOT).seal();
+        let (genesis, genesis_state) = genesis::first_header(&config.spec, config.domain)?;
         let mut options = StoreOptions::new(&config.dir, config.spec.network, genesis.hash());
         options.replace_lost_record = true;
+        if !config.founding {
+            options.first_records.push(LogRecord::Standing(anfs_consensus::Standing::Lost).to_bytes());
+        }
         let disk = config.disk.clone().unwrap_or_else(|| Arc::new(SystemDisk));
         let (store, recovered) = Store::open_on(options, &disk)?;
         let (context, flushed) =
             prepare(config, Arc::new(store), &genesis, genesis_state, recovered.flushed, recovered.tail)?;
         let replayed = read_log(&recovered.votes)?;
-        let mut core = make_core(config, &context, replayed.clone())?;
-        if recovered.record_created && !config.founding {
-            tracing::warn!(seat = %config.seat, "the record of what this seat signed is missing: it watches the chain before it signs");
-            core.watch_first();
+        let core = make_core(config, &context, replayed.clone())?;
+        if let Some(hold) = core.status().hold {
+            let why = describe_hold(hold);
+            tracing::warn!(seat = %config.seat, why, "the seat is held back: it follows the chain and signs nothing");
         }
         let inboxes = Inboxes {
             engine: Arc::new(Inbox::new(LOCAL_QUEUE, NETWORK_QUEUE)),
@@ -226,6 +230,11 @@ impl Seat {
 
     pub(crate) fn status_cell(&self) -> &Arc<RwLock<ShardStatus>> {
         &self.status
+    }
+
+    /// Lets the seat sign although it was held back. Takes effect as soon as the engine gets to it.
+    pub(crate) fn release(&self) {
+        self.inboxes.engine.push(EngineEvent::Release);
     }
 
     /// Stops the threads, front to back, and writes the state so that the next start is quick.
@@ -340,6 +349,7 @@ pub(crate) fn prepare(
         on_disk: OnDisk::new(config.limits),
         codes: CodeCache::default(),
         pool: Arc::new(SharedPool::new(pool)),
+        accounts: HeadAccounts::default(),
         metrics: Arc::new(SeatMetrics::new(config.seat)),
         health: Arc::default(),
     });
@@ -415,7 +425,7 @@ pub(crate) fn make_core(
     )?)
 }
 
-fn read_log(records: &[Vec<u8>]) -> Result<Vec<LogRecord>, NodeError> {
+pub(crate) fn read_log(records: &[Vec<u8>]) -> Result<Vec<LogRecord>, NodeError> {
     let records = records.iter().map(|record| LogRecord::from_bytes(record));
     records.collect::<Result<_, _>>().map_err(|error| NodeError::SigningLog(error.to_string()))
 }

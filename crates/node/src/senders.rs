@@ -3,9 +3,8 @@
 //! A sender's first transaction is recovered, which gives its key; those that follow are checked against the
 //! key, many at once, for about a quarter of the price. What is accepted is the same to the transaction.
 
-use std::collections::{HashMap, HashSet};
-
 use alloy_primitives::Address;
+use alloy_primitives::map::{AddressMap, AddressSet};
 use anfs_crypto::ecdsa::{self, Signer};
 use anfs_primitives::RecoveredTransaction;
 use rayon::prelude::*;
@@ -15,7 +14,7 @@ const HALF: usize = 16 * 1024;
 /// Fewer transactions than this are recovered: a batch of them would not be cheaper.
 const BATCH_MIN: usize = 32;
 /// Batches are not cut finer than this for the sake of idle cores.
-const CHUNK_MIN: usize = 512;
+const CHUNK_MIN: usize = 2048;
 
 /// The keys of senders seen of late.
 ///
@@ -25,8 +24,8 @@ const CHUNK_MIN: usize = 512;
 pub(crate) struct Senders {
     entropy: [u8; 32],
     half: usize,
-    younger: HashMap<Address, Signer>,
-    older: HashMap<Address, Signer>,
+    younger: AddressMap<Signer>,
+    older: AddressMap<Signer>,
 }
 
 /// A transaction by its place, with the signer that it should have.
@@ -34,7 +33,7 @@ type Claim = (usize, Signer);
 
 impl Senders {
     pub(crate) fn new(entropy: [u8; 32]) -> Self {
-        Self { entropy, half: HALF, younger: HashMap::new(), older: HashMap::new() }
+        Self { entropy, half: HALF, younger: AddressMap::default(), older: AddressMap::default() }
     }
 
     fn get(&mut self, address: &Address) -> Option<Signer> {
@@ -61,7 +60,7 @@ impl Senders {
         places: impl IntoIterator<Item = usize>,
     ) -> Option<usize> {
         let (mut claims, mut alone, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
-        let mut strangers = HashSet::new();
+        let mut strangers = AddressSet::default();
         for place in places {
             let sender = transactions[place].sender();
             match self.get(&sender) {

@@ -31,6 +31,11 @@ pub fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
     borsh::to_vec(value).expect("writing to memory cannot fail")
 }
 
+/// Appends the canonical encoding of a value.
+pub fn encode_into<T: BorshSerialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    value.serialize(out).expect("writing to memory cannot fail");
+}
+
 /// Decodes a value from a frame of at most `limit` bytes, all of which must be used.
 ///
 /// # Errors

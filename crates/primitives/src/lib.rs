@@ -14,6 +14,7 @@
 pub mod block;
 pub mod certificate;
 pub mod codec;
+pub mod crossing;
 pub mod entry;
 pub mod header;
 pub mod ids;
@@ -26,7 +27,8 @@ pub mod vote;
 
 pub use block::{Block, BlockBody, CertifiedBlock};
 pub use certificate::{Certificate, CertificateKind, SignerSet};
-pub use codec::{BoundedVec, CodecError, decode, encode};
+pub use codec::{BoundedVec, CodecError, decode, encode, encode_into};
+pub use crossing::{CrossCall, CrossMessage, Derivation, DomainMap, GasPayment, MessageBody};
 pub use entry::{Entry, Fragment, SequencedTransaction};
 pub use header::{Boundary, InboxCursor, LaneCount, RootReference, SealedHeader, ShardHeader};
 pub use ids::{BlockHash, DomainId, Epoch, Height, NetworkId, SeatIndex, Slot, View};

@@ -37,28 +37,27 @@ impl Receipt {
     /// The EIP-2718 encoding with bloom: the leaf of the receipts trie.
     #[must_use]
     pub fn encoded_2718(&self) -> Vec<u8> {
-        self.encoded_2718_with(&self.bloom())
+        let mut out = Vec::new();
+        self.encode_2718_with(&self.bloom(), &mut out);
+        out
     }
 
-    /// As [`Self::encoded_2718`] with a bloom filter at hand, which must be [`Self::bloom`]: hashing for it is
-    /// most of what encoding costs.
-    #[must_use]
-    pub fn encoded_2718_with(&self, bloom: &Bloom) -> Vec<u8> {
+    /// Appends [`Self::encoded_2718`], with a bloom filter at hand, which must be [`Self::bloom`]: hashing for it
+    /// is most of what encoding costs.
+    pub fn encode_2718_with(&self, bloom: &Bloom, out: &mut Vec<u8>) {
         let payload_length = self.success.length()
             + self.cumulative_gas_used.length()
             + bloom.length()
             + alloy_rlp::list_length(&self.logs);
         let header = Header { list: true, payload_length };
-        let mut out = Vec::with_capacity(1 + header.length_with_payload());
         if self.kind != TxType::Legacy {
             out.push(self.kind as u8);
         }
-        header.encode(&mut out);
-        self.success.encode(&mut out);
-        self.cumulative_gas_used.encode(&mut out);
-        bloom.encode(&mut out);
-        alloy_rlp::encode_list(&self.logs, &mut out);
-        out
+        header.encode(out);
+        self.success.encode(out);
+        self.cumulative_gas_used.encode(out);
+        bloom.encode(out);
+        alloy_rlp::encode_list(&self.logs, out);
     }
 }
 

@@ -516,6 +516,8 @@ pub struct SeatReport {
     pub height: Option<Height>,
     /// The view that it is in, while it runs.
     pub view: Option<u64>,
+    /// Whether it signs nothing although it runs; why, and until when, is in `trouble`.
+    pub held: bool,
     /// What keeps it from working, or why it signs nothing, if so.
     pub trouble: Option<String>,
 }
@@ -537,6 +539,14 @@ pub trait DevnetControl: Send + Sync + Debug {
     /// [`BackendError::InvalidParams`] when there is no such seat or it runs; [`BackendError::Internal`] when
     /// it cannot start.
     fn start_seat(&self, seat: SeatIndex) -> Result<(), BackendError>;
+
+    /// Lets a seat sign that was held back; any other is left as it is. Whoever calls it answers for it that no other process signs with the
+    /// seat's key, and that nothing it may have forgotten to have signed still matters.
+    ///
+    /// # Errors
+    /// [`BackendError::InvalidParams`] when there is no such seat or it does not run; [`BackendError::Internal`]
+    /// when it does not answer.
+    fn release_seat(&self, seat: SeatIndex) -> Result<(), BackendError>;
 
     /// Parts these seats from all others until [`Self::heal`].
     ///

@@ -99,6 +99,7 @@ pub const METHODS: &[Method] = &[
     heavy("debug_traceTransaction", debug::trace_transaction),
     heavy("devnet_cut", devnet::cut),
     heavy("devnet_heal", devnet::heal),
+    heavy("devnet_releaseSeat", devnet::release_seat),
     heavy("devnet_seats", devnet::seats),
     heavy("devnet_startSeat", devnet::start_seat),
     heavy("devnet_stopSeat", devnet::stop_seat),

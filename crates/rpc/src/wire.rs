@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -41,19 +42,12 @@ struct Outline {
 /// outline: the parser refuses it afterwards.
 fn outline(text: &str) -> Outline {
     let (mut depth, mut deepest, mut commas) = (0usize, 0usize, 0usize);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
         match byte {
-            b'"' => in_string = true,
+            b'"' => at = string_end(bytes, at),
             b'[' | b'{' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -64,6 +58,20 @@ fn outline(text: &str) -> Outline {
         }
     }
     Outline { depth: deepest, elements: commas + 1 }
+}
+
+/// Where the string whose text starts at `at` is over. Most of what comes is in strings, so they are searched in
+/// large steps.
+fn string_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found + 1;
+        if bytes[at - 1] == b'"' {
+            return at;
+        }
+        // What an escape stands before ends nothing.
+        at += 1;
+    }
+    bytes.len()
 }
 
 /// Checks the limits of a message before any of it is parsed.
@@ -172,6 +180,10 @@ mod tests {
     #[test]
     fn brackets_in_strings_do_not_nest() {
         assert_eq!(outline(r#"["[[[\"{{", {}]"#), Outline { depth: 2, elements: 2 });
+        assert_eq!(outline(r#"["\\",["\\\"]"]]"#), Outline { depth: 2, elements: 2 });
+        for unfinished in [r#"["[,"#, r#"["[,\"#, r#"["[,\""#, "[\""] {
+            assert_eq!(outline(unfinished), Outline { depth: 1, elements: 1 }, "{unfinished}");
+        }
     }
 
     #[test]

@@ -169,11 +169,11 @@ impl Checker {
     pub fn count(&self, report: &mut Report) {
         let fast =
             self.chain.values().filter(|block| block.certificate.kind == CertificateKind::Fast).count();
-        report.fast = fast as u64;
-        report.slow = (self.chain.len() - fast) as u64;
-        report.decided_heights = self.highest().0;
-        report.convictions = self.convicted.len() as u64;
-        report.views_changed = self.highest_view.0;
+        report.counts.fast = fast as u64;
+        report.counts.slow = (self.chain.len() - fast) as u64;
+        report.counts.decided_heights = self.highest().0;
+        report.counts.convictions = self.convicted.len() as u64;
+        report.counts.views_changed = self.highest_view.0;
     }
 
     /// The seat's disk has broken its word.
@@ -257,7 +257,10 @@ impl Checker {
                     self.find(Rule::Contradiction, text);
                 }
             }
-            LogRecord::Proposal { .. } | LogRecord::Prepared(_) => {}
+            LogRecord::Proposal { .. }
+            | LogRecord::Prepared(_)
+            | LogRecord::Standing(_)
+            | LogRecord::Floor(_) => {}
         }
     }
 
@@ -500,7 +503,7 @@ impl Checker {
             Evidence::InvalidBlock { .. } => "invalid block",
             Evidence::FalseAlert { .. } => "false alert",
         };
-        *report.evidence.entry(kind).or_default() += 1;
+        *report.counts.evidence.entry(kind).or_default() += 1;
         if let Evidence::InvalidBlock { block, .. } = evidence {
             self.convicted.insert(block.header.hash());
         }

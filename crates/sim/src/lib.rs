@@ -18,7 +18,7 @@
 //! ```
 //! let report = anfs_sim::World::new(anfs_sim::Plan::calm(1, 4, 2_000)).run();
 //! assert!(report.passed());
-//! assert!(report.decided_heights > 10);
+//! assert!(report.counts.decided_heights > 10);
 //! ```
 //!
 //! spec: PROTOCOL §4, §12
@@ -53,7 +53,7 @@ pub use network::Weather;
 pub use node::Node;
 pub use observe::{Observer, TraceEvent};
 pub use plan::{Event, Plan, Timing};
-pub use report::{Report, Rule, Violation};
+pub use report::{Counts, Report, Rule, Violation};
 pub use scenario::{Scenario, ScenarioError};
 pub use seat::{Action, Boot, Outbox, Seat, SeatInput, Work};
 pub use trace::{Recorder, Window};

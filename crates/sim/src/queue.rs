@@ -17,6 +17,8 @@ pub struct Queue<T> {
     now_ms: u64,
     /// The bucket of `now_ms`, turned round: its last item is the next.
     current: Vec<T>,
+    /// Empty buckets with room: what was used last is used again first.
+    spare: Vec<Vec<T>>,
     waiting: usize,
 }
 
@@ -27,6 +29,7 @@ impl<T> Default for Queue<T> {
             far: BTreeMap::new(),
             now_ms: 0,
             current: Vec::new(),
+            spare: Vec::new(),
             waiting: 0,
         }
     }
@@ -43,7 +46,11 @@ impl<T> Queue<T> {
         let at_ms = at_ms.max(self.now_ms);
         self.waiting += 1;
         if at_ms - self.now_ms < SPAN {
-            self.wheel[bucket(at_ms)].push(item);
+            let due = &mut self.wheel[bucket(at_ms)];
+            if due.capacity() == 0 {
+                *due = self.spare.pop().unwrap_or_default();
+            }
+            due.push(item);
         } else {
             self.far.entry(at_ms).or_default().push(item);
         }
@@ -70,7 +77,8 @@ impl<T> Queue<T> {
             }
             let due = &mut self.wheel[bucket(self.now_ms)];
             if !due.is_empty() {
-                std::mem::swap(due, &mut self.current);
+                let emptied = std::mem::replace(&mut self.current, std::mem::take(due));
+                self.spare.push(emptied);
                 self.current.reverse();
                 continue;
             }

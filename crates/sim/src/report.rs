@@ -56,15 +56,9 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What came of one run.
+/// What happened, counted: in one run, or in many together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Seed of the plan.
-    pub seed: u64,
-    /// Verifiers.
-    pub verifiers: u16,
-    /// A hash over everything that happened: equal for equal runs.
-    pub trace_hash: u64,
+pub struct Counts {
     /// Simulated time at the end.
     pub simulated_ms: u64,
     /// Inputs taken by seats.
@@ -77,7 +71,7 @@ pub struct Report {
     pub injected: BTreeMap<&'static str, u64>,
     /// Pieces of evidence that honest seats found, by kind.
     pub evidence: BTreeMap<&'static str, u64>,
-    /// The highest view in which anything was decided or opened by an honest seat.
+    /// The highest view in which anything was decided or opened by an honest seat; of many runs, the sum.
     pub views_changed: u64,
     /// Blocks convicted.
     pub convictions: u64,
@@ -85,8 +79,41 @@ pub struct Report {
     pub fast: u64,
     /// Heights that were first decided by a CommitCert.
     pub slow: u64,
-    /// The highest decided height.
+    /// The highest decided height; of many runs, the sum.
     pub decided_heights: u64,
+}
+
+impl Counts {
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.simulated_ms += other.simulated_ms;
+        self.events += other.events;
+        self.sent += other.sent;
+        self.lost += other.lost;
+        self.views_changed += other.views_changed;
+        self.convictions += other.convictions;
+        self.fast += other.fast;
+        self.slow += other.slow;
+        self.decided_heights += other.decided_heights;
+        for (sum, found) in [(&mut self.injected, &other.injected), (&mut self.evidence, &other.evidence)] {
+            for (kind, count) in found {
+                *sum.entry(kind).or_default() += count;
+            }
+        }
+    }
+}
+
+/// What came of one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Seed of the plan.
+    pub seed: u64,
+    /// Verifiers.
+    pub verifiers: u16,
+    /// A hash over everything that happened: equal for equal runs.
+    pub trace_hash: u64,
+    /// What happened.
+    pub counts: Counts,
     /// Penalties that honest seats gave to honest seats, all harmless ones.
     pub penalties: u64,
     /// From the healing until every honest seat had decided what the plan asks for; none if it asks for

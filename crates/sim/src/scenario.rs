@@ -99,7 +99,7 @@ impl Scenario {
         watcher.into_iter().for_each(|watcher| world.observe(watcher));
         let report = world.run();
         let mut timeline = timeline.borrow_mut();
-        timeline.finish(report.simulated_ms);
+        timeline.finish(report.counts.simulated_ms);
         let unmet = self.expectations.iter().filter_map(|expectation| expectation.check(&timeline, &report));
         let mut failures: Vec<String> = unmet.collect();
         let foreseen = |rule| self.expectations.iter().any(|expectation| expectation.foresees(rule));

@@ -121,7 +121,7 @@ impl Recorder {
     /// that are violations of the report are shown once.
     #[must_use]
     pub fn into_html(mut self, title: &str, report: &Report, failures: &[String]) -> String {
-        let end = report.simulated_ms.max(self.now_ms);
+        let end = report.counts.simulated_ms.max(self.now_ms);
         for ((kind, lane, text), from_ms) in std::mem::take(&mut self.open) {
             self.page.spans.push(Span { kind, lane, from_ms, to_ms: end, text });
         }
@@ -131,18 +131,19 @@ impl Recorder {
         self.page.subtitle = format!(
             "{} verifiers, {}; trace {:016x}",
             report.verifiers,
-            seconds(report.simulated_ms),
+            seconds(report.counts.simulated_ms),
             report.trace_hash
         );
         self.page.facts = vec![
-            ("blocks decided", report.decided_heights.to_string()),
-            ("fast / slow", format!("{} / {}", report.fast, report.slow)),
-            ("views changed", report.views_changed.to_string()),
-            ("convictions", report.convictions.to_string()),
-            ("messages (lost)", format!("{} ({})", report.sent, report.lost)),
-            ("evidence", report.evidence.values().sum::<u64>().to_string()),
+            ("blocks decided", report.counts.decided_heights.to_string()),
+            ("fast / slow", format!("{} / {}", report.counts.fast, report.counts.slow)),
+            ("views changed", report.counts.views_changed.to_string()),
+            ("convictions", report.counts.convictions.to_string()),
+            ("messages (lost)", format!("{} ({})", report.counts.sent, report.counts.lost)),
+            ("evidence", report.counts.evidence.values().sum::<u64>().to_string()),
         ];
-        self.page.faults = report.injected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        self.page.faults =
+            report.counts.injected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
         self.add_violations(report);
         let known: BTreeSet<String> = report.violations.iter().map(ToString::to_string).collect();
         for unmet in failures.iter().filter(|failure| !known.contains(*failure)) {

@@ -217,7 +217,7 @@ impl World {
             self.violate(None, Rule::Liveness, text);
         }
         self.report.trace_hash = self.trail.value();
-        self.report.simulated_ms = self.now_ms;
+        self.report.counts.simulated_ms = self.now_ms;
         self.checker.count(&mut self.report);
         self.report
     }
@@ -299,7 +299,7 @@ impl World {
     }
 
     fn inject(&mut self, what: &'static str) {
-        *self.report.injected.entry(what).or_default() += 1;
+        *self.report.counts.injected.entry(what).or_default() += 1;
     }
 
     fn violate(&mut self, seat: Option<SeatIndex>, rule: Rule, text: String) {
@@ -361,7 +361,7 @@ impl World {
         actor.step(now_ms, input, &mut outbox);
         place.steps += 1;
         let look = place.steps.is_multiple_of(LOOK_EVERY);
-        self.report.events += 1;
+        self.report.counts.events += 1;
         for action in outbox.actions.drain(..) {
             if self.place(seat).seat.is_none() {
                 continue;

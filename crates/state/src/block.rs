@@ -2,7 +2,7 @@
 //!
 //! At the bottom of a trie of hashed keys most branches have two or three leaves. A block of its own for each
 //! costs more in allocation, counting and waiting for memory than copying its leaves along with the others of
-//! the branch above does.
+//! the branch above does. Only plain leaves are nested; here all are.
 //!
 //! ```text
 //!    the trie                       the block of A
@@ -19,7 +19,10 @@
 
 use std::sync::Arc;
 
-use crate::node::{Branch, Child, ChildAt, Link, Node, NodeRef, Run};
+use alloy_primitives::B256;
+
+use crate::node::{Branch, Child, ChildAt, Leaf, Link, Masks, Node, NodeRef, Plain, PlainNode, Run};
+use crate::value::Value;
 
 /// Entries that a nested branch has at most.
 const NESTED_MAX: usize = 4;
@@ -27,130 +30,206 @@ const NESTED_MAX: usize = 4;
 /// Entries of nested branches that a block has at most: they are copied whenever anything in it changes.
 const NESTED_ALL_MAX: usize = 16;
 
-/// Branches in the making, each above the last one: their entries on two stacks, which are used again and
-/// again instead of memory that has to be fetched.
-pub(crate) struct Blocks<V> {
-    children: Vec<Child<V>>,
-    /// Entries of the nested ones among the children, which count them from the frame's first.
-    nested: Vec<Child<V>>,
+/// Branches in the making, each above the last one: their entries on stacks, which are used again and again
+/// instead of memory that has to be fetched.
+pub(crate) struct Blocks<V: Value> {
+    plain: Vec<Plain<V::Plain>>,
+    others: Vec<Child<V>>,
+    /// Entries of the nested ones among the plain children, which count them from the frame's first.
+    nested: Vec<Plain<V::Plain>>,
 }
 
-/// Where the entries of a branch in the making begin on the stacks.
-#[derive(Clone, Copy)]
+/// A branch in the making: the children so far, and where its entries begin on the stacks.
 pub(crate) struct Frame {
-    children: usize,
+    masks: Masks,
+    plain: usize,
+    others: usize,
     nested: usize,
 }
 
-/// A finished branch that is small enough to be nested: the last entries on the stack of children.
+impl Frame {
+    /// How many children the branch has so far.
+    pub(crate) fn count(&self) -> u32 {
+        self.masks.all.count_ones()
+    }
+
+    /// The nibble of its first child.
+    pub(crate) fn first(&self) -> u8 {
+        u8::try_from(self.masks.all.trailing_zeros()).expect("a mask has 16 bits")
+    }
+
+    /// Notes a child with a higher nibble than all before.
+    #[inline]
+    fn add(&mut self, at: u8, plain: bool, reference: &NodeRef) {
+        self.masks.all |= 1 << at;
+        self.masks.plain |= u16::from(plain) << at;
+        self.masks.fresh |= u16::from(reference.is_pending()) << at;
+    }
+}
+
+/// A finished branch that is small enough to be nested: the last plain entries on the stack.
 #[derive(Clone, Copy)]
 pub(crate) struct Small {
-    mask: u16,
+    masks: Masks,
     length: usize,
 }
 
-impl<V> Default for Blocks<V> {
+/// The only child of what is no branch then.
+pub(crate) enum Only<V: Value> {
+    Leaf(Leaf<V>),
+    Other(Child<V>),
+}
+
+impl<V: Value> Default for Blocks<V> {
     fn default() -> Self {
-        Self { children: Vec::new(), nested: Vec::new() }
+        Self { plain: Vec::new(), others: Vec::new(), nested: Vec::new() }
     }
 }
 
-impl<V> Blocks<V> {
-    /// Begins a branch. It is to be finished, or abandoned, before the one begun before it goes on.
+impl<V: Value> Blocks<V> {
+    /// Begins a branch. It is to be finished, or abandoned, before the one begun before it goes on. Children
+    /// are added in the order of their nibbles.
     pub(crate) fn open(&self) -> Frame {
-        Frame { children: self.children.len(), nested: self.nested.len() }
+        Frame {
+            masks: Masks::default(),
+            plain: self.plain.len(),
+            others: self.others.len(),
+            nested: self.nested.len(),
+        }
     }
 
     /// Gives up a branch.
-    pub(crate) fn abandon(&mut self, frame: Frame) {
-        self.children.truncate(frame.children);
+    pub(crate) fn abandon(&mut self, frame: &Frame) {
+        self.plain.truncate(frame.plain);
+        self.others.truncate(frame.others);
         self.nested.truncate(frame.nested);
     }
 
-    /// How many children a branch has so far.
-    pub(crate) fn count(&self, frame: Frame) -> usize {
-        self.children.len() - frame.children
+    /// Adds a leaf.
+    #[inline]
+    pub(crate) fn push_leaf(&mut self, frame: &mut Frame, at: u8, leaf: Leaf<V>, reference: NodeRef) {
+        if let Some(value) = leaf.value.plain() {
+            return self.push_plain(frame, at, leaf.key, value, reference);
+        }
+        frame.add(at, false, &reference);
+        self.others.push(Child { reference, link: Link::Node(Node::Leaf(Arc::new(leaf))) });
+    }
+
+    #[inline]
+    fn push_plain(&mut self, frame: &mut Frame, at: u8, key: B256, value: V::Plain, reference: NodeRef) {
+        frame.add(at, true, &reference);
+        self.plain.push(Plain { reference, node: PlainNode::Leaf(Leaf { key, value }) });
     }
 
     /// Adds a child that isn't nested.
     #[inline]
-    pub(crate) fn push(&mut self, child: Child<V>) {
-        self.children.push(child);
+    pub(crate) fn push(&mut self, frame: &mut Frame, at: u8, child: Child<V>) {
+        if let Link::Node(Node::Leaf(leaf)) = &child.link
+            && let Some(value) = leaf.value.plain()
+        {
+            return self.push_plain(frame, at, leaf.key, value, child.reference);
+        }
+        frame.add(at, false, &child.reference);
+        self.others.push(child);
     }
 
     /// Adds a child that was just finished and isn't hashed yet.
-    pub(crate) fn push_small(&mut self, frame: Frame, small: Small, generation: u32) {
-        let link = if self.nested.len() - frame.nested + small.length <= NESTED_ALL_MAX {
-            let entries = self.children.len() - small.length;
-            let run = Run::new(small.mask, &self.children[entries..], self.nested.len() - frame.nested);
-            self.nested.extend(self.children.drain(entries..));
-            Link::Nested(run)
-        } else {
-            Link::Node(Node::Branch(Arc::new(self.alone(small, generation))))
-        };
-        self.children.push(Child { reference: NodeRef::PENDING, link });
+    pub(crate) fn push_small(&mut self, frame: &mut Frame, at: u8, small: Small, generation: u32) {
+        let (reference, first) = (NodeRef::PENDING, self.nested.len() - frame.nested);
+        if first + small.length > NESTED_ALL_MAX {
+            let link = Link::Node(Node::Branch(Arc::new(self.alone(small, generation))));
+            return self.push(frame, at, Child { reference, link });
+        }
+        let entries = self.plain.len() - small.length;
+        self.nested.extend_from_slice(&self.plain[entries..]);
+        self.plain.truncate(entries);
+        frame.add(at, true, &reference);
+        let run = Run::new(small.masks, first, small.length);
+        self.plain.push(Plain { reference, node: PlainNode::Nested(run) });
+    }
+
+    /// Adds a child that another branch has.
+    #[inline]
+    pub(crate) fn keep(&mut self, frame: &mut Frame, at: u8, child: ChildAt<'_, V>) {
+        match child {
+            ChildAt::Plain(Plain { reference, node: PlainNode::Nested(run) }, entries) => {
+                let node = PlainNode::Nested(run.at(self.nested.len() - frame.nested));
+                self.nested.extend_from_slice(&entries[run.range()]);
+                frame.add(at, true, reference);
+                self.plain.push(Plain { reference: *reference, node });
+            }
+            ChildAt::Plain(leaf, _) => {
+                frame.add(at, true, &leaf.reference);
+                self.plain.push(*leaf);
+            }
+            ChildAt::Other(child) => self.push(frame, at, child.share()),
+        }
     }
 
     /// A block for a small branch that was just finished.
     pub(crate) fn alone(&mut self, small: Small, generation: u32) -> Branch<V> {
-        let entries = self.children.len() - small.length;
-        Branch::new(small.mask, self.children.drain(entries..).collect(), generation)
+        let entries = self.plain.len() - small.length;
+        let plain = self.plain[entries..].to_vec().into_boxed_slice();
+        self.plain.truncate(entries);
+        Branch::new(small.masks, plain, Box::default(), generation)
     }
 
-    /// The only child of a branch, which is no branch then.
-    pub(crate) fn pop(&mut self, frame: Frame, generation: u32) -> Option<Child<V>> {
-        let mut child = self.children.pop()?;
-        if let Link::Nested(run) = child.link {
-            let entries = self.nested.drain(frame.nested..).collect();
-            let branch = Branch::new(run.mask(), entries, generation);
-            child.link = Link::Node(Node::Branch(Arc::new(branch)));
+    /// The child of a branch that has at most one.
+    pub(crate) fn only(&mut self, frame: &Frame, generation: u32) -> Option<Only<V>> {
+        if frame.count() == 0 {
+            return None;
         }
-        Some(child)
+        let only = match self.plain.get(frame.plain) {
+            None => Only::Other(self.others.pop()?),
+            Some(Plain { node: PlainNode::Leaf(leaf), .. }) => {
+                Only::Leaf(Leaf { key: leaf.key, value: V::from_plain(&leaf.value) })
+            }
+            Some(Plain { node: PlainNode::Nested(run), reference }) => {
+                let entries = self.nested[frame.nested..].to_vec().into_boxed_slice();
+                let branch = Branch::new(run.masks(), entries, Box::default(), generation);
+                Only::Other(Child { reference: *reference, link: Link::Node(Node::Branch(Arc::new(branch))) })
+            }
+        };
+        self.abandon(frame);
+        Some(only)
     }
 
     /// Finishes a branch, if it is small.
-    pub(crate) fn small(&mut self, frame: Frame, mask: u16) -> Option<Small> {
-        let length = self.children.len() - frame.children + self.nested.len() - frame.nested;
-        if length > NESTED_MAX {
+    pub(crate) fn small(&mut self, frame: &Frame) -> Option<Small> {
+        let length = self.plain.len() - frame.plain + self.nested.len() - frame.nested;
+        if length > NESTED_MAX || frame.masks.plain != frame.masks.all {
             return None;
         }
         self.place_nested(frame);
-        self.children.extend(self.nested.drain(frame.nested..));
-        Some(Small { mask, length })
+        self.plain.extend_from_slice(&self.nested[frame.nested..]);
+        self.nested.truncate(frame.nested);
+        Some(Small { masks: frame.masks, length })
     }
 
     /// Finishes a branch.
-    pub(crate) fn branch(&mut self, frame: Frame, mask: u16, generation: u32) -> Branch<V> {
+    pub(crate) fn branch(&mut self, frame: &Frame, generation: u32) -> Branch<V> {
         self.place_nested(frame);
-        let length = self.children.len() - frame.children + self.nested.len() - frame.nested;
-        let mut entries = Vec::with_capacity(length);
-        entries.extend(self.children.drain(frame.children..));
-        entries.extend(self.nested.drain(frame.nested..));
-        Branch::new(mask, entries, generation)
+        let (children, nested) = (&self.plain[frame.plain..], &self.nested[frame.nested..]);
+        let mut plain = Vec::with_capacity(children.len() + nested.len());
+        plain.extend_from_slice(children);
+        plain.extend_from_slice(nested);
+        let others = self.others.drain(frame.others..).collect();
+        let branch = Branch::new(frame.masks, plain.into_boxed_slice(), others, generation);
+        self.abandon(frame);
+        branch
     }
 
     /// Now that all children are there, nested entries can be counted from the first of them.
-    fn place_nested(&mut self, frame: Frame) {
+    fn place_nested(&mut self, frame: &Frame) {
         if self.nested.len() == frame.nested {
             return;
         }
-        let children = &mut self.children[frame.children..];
+        let children = &mut self.plain[frame.plain..];
         let count = children.len();
         for child in children {
-            if let Link::Nested(run) = &mut child.link {
+            if let PlainNode::Nested(run) = &mut child.node {
                 *run = run.at(count + run.range().start);
             }
         }
-    }
-}
-
-impl<V: Clone> Blocks<V> {
-    /// Adds a child that another branch has.
-    #[inline]
-    pub(crate) fn keep(&mut self, frame: Frame, at: ChildAt<'_, V>) {
-        let Link::Nested(run) = at.child.link else { return self.children.push(at.child.share()) };
-        let link = Link::Nested(run.at(self.nested.len() - frame.nested));
-        self.nested.extend(at.entries[run.range()].iter().map(Child::share));
-        self.children.push(Child { reference: at.child.reference, link });
     }
 }

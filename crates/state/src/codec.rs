@@ -1,12 +1,15 @@
 //! Ethereum's RLP encoding of nodes, written into one reused buffer, and the way back.
 
+use std::sync::Arc;
+
 use alloy_primitives::B256;
 use alloy_rlp::Decodable;
 use alloy_trie::Nibbles;
 use alloy_trie::nodes::{RlpNode, TrieNode};
 
+use crate::block::Blocks;
 use crate::key::{KEY_NIBBLES, nibble};
-use crate::node::{Branch, Child, Extension, Leaf, Link, Node, NodeAt, NodeRef};
+use crate::node::{BranchAt, Child, Extension, Leaf, LeafAt, Link, Node, NodeAt, NodeRef};
 use crate::value::{VALUE_MAX, Value};
 
 /// Room for a list header before the payload.
@@ -31,16 +34,9 @@ impl Encoder {
         self.end = HEADER_ROOM;
         match node {
             NodeAt::Leaf(leaf) => self.leaf(leaf, depth),
-            NodeAt::Branch(branch) => self.branch(branch.mask, branch.children()),
+            NodeAt::Branch(branch) => self.branch(&branch),
             NodeAt::Extension(extension) => self.extension(extension),
         }
-        self.finish()
-    }
-
-    /// Encodes a branch.
-    pub(crate) fn encode_branch<V>(&mut self, mask: u16, children: &[Child<V>]) -> &[u8] {
-        self.end = HEADER_ROOM;
-        self.branch(mask, children);
         self.finish()
     }
 
@@ -49,34 +45,31 @@ impl Encoder {
         NodeRef::of(self.encode(node, depth))
     }
 
-    fn leaf<V: Value>(&mut self, leaf: &Leaf<V>, depth: usize) {
+    fn leaf<V: Value>(&mut self, leaf: LeafAt<'_, V>, depth: usize) {
         let odd = !depth.is_multiple_of(2);
-        let first = if odd { 0x30 | nibble(&leaf.key, depth) } else { 0x20 };
-        let rest = &leaf.key.0[depth.div_ceil(2)..];
+        let first = if odd { 0x30 | nibble(leaf.key(), depth) } else { 0x20 };
+        let rest = &leaf.key().0[depth.div_ceil(2)..];
         self.string_header(1 + rest.len(), first);
         self.byte(first);
         self.bytes(rest);
-        let length = leaf.value.encode(&mut self.value);
+        let length = leaf.value().encode(&mut self.value);
         self.string_header(length, self.value[0]);
         let start = self.end;
         self.end += length;
         self.buffer[start..self.end].copy_from_slice(&self.value[..length]);
     }
 
-    fn branch<V>(&mut self, mask: u16, children: &[Child<V>]) {
-        let mut children = children.iter();
-        for position in 0..16 {
-            if mask & (1 << position) == 0 {
-                self.byte(0x80);
-            } else {
-                let child = children.next().expect("a branch has a child for each bit of its mask");
-                self.child(&child.reference);
+    fn branch<V: Value>(&mut self, branch: &BranchAt<'_, V>) {
+        for child in branch.children() {
+            match child {
+                None => self.byte(0x80),
+                Some(child) => self.child(child.reference()),
             }
         }
         self.byte(0x80);
     }
 
-    fn extension<V>(&mut self, extension: &Extension<V>) {
+    fn extension<V: Value>(&mut self, extension: &Extension<V>) {
         let path = &extension.path;
         let odd = path.len() % 2;
         let first = if odd == 1 { 0x10 | path.get_unchecked(0) } else { 0 };
@@ -155,7 +148,7 @@ pub(crate) fn decode<V: Value>(
             }
             let mut key = B256::ZERO;
             path.join(&leaf.key).pack_to(&mut key.0);
-            Ok(Node::Leaf(Leaf { key, value: V::decode(&leaf.value)? }))
+            Ok(Node::Leaf(Arc::new(Leaf { key, value: V::decode(&leaf.value)? })))
         }
         TrieNode::Extension(extension) => {
             if extension.key.is_empty() || path.len() + extension.key.len() >= KEY_NIBBLES {
@@ -165,7 +158,7 @@ pub(crate) fn decode<V: Value>(
             if !matches!(child.link, Link::Lazy(_) | Link::Node(Node::Branch(_))) {
                 return Err("an extension of something else than a branch".into());
             }
-            Ok(Node::Extension(std::sync::Arc::new(Extension { path: extension.key, child })))
+            Ok(Node::Extension(Arc::new(Extension { path: extension.key, child })))
         }
         TrieNode::Branch(branch) => {
             let mask = branch.state_mask.get();
@@ -173,15 +166,14 @@ pub(crate) fn decode<V: Value>(
                 return Err("a branch too deep or with fewer than two children".into());
             }
             let nibbles = (0..16u8).filter(|nibble| mask & (1 << nibble) != 0);
-            let children = nibbles
-                .zip(&branch.stack)
-                .map(|(nibble, child)| {
-                    let mut path = *path;
-                    path.push(nibble);
-                    decode_child(child, &path, generation)
-                })
-                .collect::<Result<Vec<_>, _>>()?;
-            Ok(Node::Branch(std::sync::Arc::new(Branch::new(mask, children, generation))))
+            let mut blocks = Blocks::default();
+            let mut frame = blocks.open();
+            for (nibble, child) in nibbles.zip(&branch.stack) {
+                let mut path = *path;
+                path.push(nibble);
+                blocks.push(&mut frame, nibble, decode_child(child, &path, generation)?);
+            }
+            Ok(Node::Branch(Arc::new(blocks.branch(&frame, generation))))
         }
     }
 }

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, U256};
 use alloy_trie::Nibbles;
 
 use crate::codec::Encoder;
-use crate::node::{Child, ChildAt, Leaf, NodeAt};
+use crate::node::{Child, ChildAt, LeafAt, NodeAt};
 use crate::trie::{Source, Trie};
 use crate::value::{Account, Contract, Value};
 use crate::{NodeKey, StateError};
@@ -26,9 +26,9 @@ pub(crate) fn accounts(
         source,
         encoder: Encoder::new(),
         records: Vec::new(),
-        leaf: |side: usize, leaf: &Leaf<Account>| {
-            if let Some(contract) = &leaf.value.contract {
-                contracts.entry(leaf.key).or_default()[side] = Some(Arc::clone(contract));
+        leaf: |side: usize, leaf: LeafAt<'_, Account>| {
+            if let Some(contract) = leaf.other().and_then(|account| account.contract.as_ref()) {
+                contracts.entry(*leaf.key()).or_default()[side] = Some(Arc::clone(contract));
             }
         },
     };
@@ -46,20 +46,20 @@ pub(crate) fn accounts(
 
 /// What two storage tries differ in.
 pub(crate) fn words(source: [&Source<'_>; 2], tries: [&Trie<U256>; 2]) -> Result<Records, StateError> {
-    let leaf = |_: usize, _: &Leaf<U256>| ();
+    let leaf = |_: usize, _: LeafAt<'_, U256>| ();
     let mut differ = Differ { source, encoder: Encoder::new(), records: Vec::new(), leaf };
     differ.run(tries)?;
     Ok(differ.records)
 }
 
 /// A place in one of the tries, which may lie within an extension's path.
-enum Cursor<'n, V> {
+enum Cursor<'n, V: Value> {
     Nothing,
     At(ChildAt<'n, V>),
     Within { rest: Nibbles, child: &'n Child<V> },
 }
 
-impl<'n, V> Cursor<'n, V> {
+impl<'n, V: Value> Cursor<'n, V> {
     fn child(&self) -> Option<ChildAt<'n, V>> {
         match self {
             Self::At(at) => Some(*at),
@@ -69,13 +69,13 @@ impl<'n, V> Cursor<'n, V> {
 
     /// Whether a record of its own stands at this place.
     fn is_record(&self) -> bool {
-        self.child().is_some_and(|at| !at.child.reference.is_embedded())
+        self.child().is_some_and(|at| !at.reference().is_embedded())
     }
 
     fn along(path: Nibbles, nibble: u8, child: &'n Child<V>) -> Self {
         match path.len() {
             _ if path.first() != Some(nibble) => Self::Nothing,
-            1 => Self::At(ChildAt::alone(child)),
+            1 => Self::At(ChildAt::Other(child)),
             _ => Self::Within { rest: path.slice(1..), child },
         }
     }
@@ -92,19 +92,19 @@ struct Differ<'a, L> {
 impl<L> Differ<'_, L> {
     fn run<V: Value>(&mut self, tries: [&Trie<V>; 2]) -> Result<(), StateError>
     where
-        L: FnMut(usize, &Leaf<V>),
+        L: FnMut(usize, LeafAt<'_, V>),
     {
         self.place(&tries.map(|trie| trie.root().map_or(Cursor::Nothing, Cursor::At)), Nibbles::new())
     }
 
     fn place<V: Value>(&mut self, cursors: &[Cursor<'_, V>; 2], path: Nibbles) -> Result<(), StateError>
     where
-        L: FnMut(usize, &Leaf<V>),
+        L: FnMut(usize, LeafAt<'_, V>),
     {
         // Equal references at one place are equal subtrees. It covers shared ones without visiting them,
         // and those that changed there and back.
         if let [Cursor::At(old), Cursor::At(new)] = cursors
-            && old.child.reference == new.child.reference
+            && old.reference() == new.reference()
         {
             return Ok(());
         }

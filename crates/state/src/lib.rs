@@ -32,6 +32,7 @@ mod error;
 mod hash;
 mod key;
 mod node;
+mod patch;
 mod proof;
 mod roots;
 mod seal;
@@ -48,5 +49,5 @@ pub use changes::{AccountChange, AccountInfo, NodeReader, StateChanges, StateDif
 pub use error::StateError;
 pub use key::NodeKey;
 pub use proof::{AccountProof, StorageProof};
-pub use roots::{EMPTY_CODE_HASH, EMPTY_ROOT, ordered_root};
+pub use roots::{EMPTY_CODE_HASH, EMPTY_ROOT, ordered_root, ordered_root_of};
 pub use world::WorldState;

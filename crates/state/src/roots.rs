@@ -1,6 +1,11 @@
 //! Well-known hashes, and roots of lists.
 
 use alloy_primitives::{B256, KECCAK256_EMPTY};
+use alloy_rlp::Encodable;
+use alloy_trie::nodes::LeafNodeRef;
+use alloy_trie::{HashBuilder, Nibbles};
+
+use crate::hash::Batch;
 
 /// Root of a trie without entries: keccak256 of the RLP of the empty string.
 pub const EMPTY_ROOT: B256 = alloy_trie::EMPTY_ROOT_HASH;
@@ -12,7 +17,78 @@ pub const EMPTY_CODE_HASH: B256 = KECCAK256_EMPTY;
 /// EIP-2718 transactions and its receipts root over EIP-2718 receipts.
 #[must_use]
 pub fn ordered_root(items: &[impl AsRef<[u8]>]) -> B256 {
-    alloy_trie::root::ordered_trie_root_encoded(items)
+    ordered_root_of(items.len(), |index, out| out.extend_from_slice(items[index].as_ref()))
+}
+
+/// As [`ordered_root`], of `count` items, each of which `write` appends when it is about to be hashed.
+#[must_use]
+pub fn ordered_root_of(count: usize, mut write: impl FnMut(usize, &mut Vec<u8>)) -> B256 {
+    let keys: Vec<(usize, Nibbles)> = key_order(count).map(|index| (index, key(index))).collect();
+    let mut leaves = Leaves::default();
+    let (mut item, mut leaf) = (Vec::new(), Vec::new());
+    for (at, (index, key)) in keys.iter().enumerate() {
+        item.clear();
+        write(*index, &mut item);
+        let depth = depth(&keys, at);
+        leaf.clear();
+        LeafNodeRef::new(&key.slice(depth..), &item).encode(&mut leaf);
+        // A short leaf is part of its parent, and a lone one is the root.
+        if leaf.len() < B256::len_bytes() || count == 1 {
+            leaves.hang();
+            leaves.trie.add_leaf(*key, &item);
+        } else {
+            leaves.push(key.slice(..depth), &leaf);
+        }
+    }
+    leaves.hang();
+    leaves.trie.root()
+}
+
+/// Indices in the order of their RLP, in which zero is 0x80, and larger than everything below 128.
+fn key_order(count: usize) -> impl Iterator<Item = usize> {
+    (1..count.min(128)).chain((count > 0).then_some(0)).chain(128..count)
+}
+
+fn key(index: usize) -> Nibbles {
+    Nibbles::unpack(alloy_rlp::encode_fixed_size(&index))
+}
+
+/// Nibbles of the key at a place down to where its leaf hangs: it parts there from both its neighbours.
+fn depth(keys: &[(usize, Nibbles)], at: usize) -> usize {
+    let shared = |other: Option<usize>| {
+        let other = other.and_then(|other| keys.get(other));
+        other.map_or(0, |(_, other)| 1 + keys[at].1.common_prefix_length(other))
+    };
+    shared(at.checked_sub(1)).max(shared(at.checked_add(1)))
+}
+
+/// Leaves that are hashed a good many at once and then hung into the trie: as many as stay in a core's cache.
+#[derive(Default)]
+struct Leaves {
+    trie: HashBuilder,
+    batch: Batch,
+    /// Where each leaf of the batch hangs.
+    places: Vec<Nibbles>,
+    digests: Vec<B256>,
+}
+
+impl Leaves {
+    const AT_ONCE: usize = 256;
+
+    fn push(&mut self, place: Nibbles, leaf: &[u8]) {
+        self.batch.push(leaf);
+        self.places.push(place);
+        if self.places.len() == Self::AT_ONCE {
+            self.hang();
+        }
+    }
+
+    fn hang(&mut self) {
+        self.batch.finish(&mut self.digests);
+        for (place, digest) in self.places.drain(..).zip(&self.digests) {
+            self.trie.add_branch(place, *digest, false);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +112,23 @@ mod tests {
         let mut leaf = vec![0xc0 + 3 + 41, 0x82, 0x20, 0x80, 0x80 + 40];
         leaf.extend_from_slice(&item);
         assert_eq!(ordered_root(&[item]), keccak256(leaf));
+    }
+
+    #[test]
+    fn the_root_is_that_of_a_plain_trie_whatever_the_number_and_the_lengths() {
+        let counts = (0..=20).chain([127, 128, 129, 130, 255, 256, 257, 258, 300, 700, 4369, 65_537]);
+        for count in counts {
+            // From nothing over leaves that fit into their parents to some of many blocks.
+            for longest in [1, 25, 40, 600] {
+                let item = |index: usize| vec![index.to_le_bytes()[0]; index * 31 % longest];
+                let items: Vec<Vec<u8>> = (0..count).map(item).collect();
+                let plain = alloy_trie::root::ordered_trie_root_encoded(&items);
+                assert_eq!(ordered_root(&items), plain, "{count} items of up to {longest} bytes");
+                if count > 700 {
+                    break;
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use alloy_primitives::B256;
 
 use crate::codec::Encoder;
 use crate::hash::Batch;
-use crate::node::{Child, Link, Node, NodeAt, NodeRef};
+use crate::node::{Child, Link, Masks, Node, NodeAt, NodeRef, PartsMut, Place, Plain, PlainNode};
 use crate::value::Value;
 
 /// Fills in pending references.
@@ -61,16 +61,9 @@ impl Sealer {
                 continue;
             }
             parent.below(i).fill(digests);
-            let encoding = match &parent.entries[i].link {
-                Link::Node(node) => self.encoder.encode(node.view(), depth),
-                Link::Nested(run) => {
-                    let children = &parent.entries[run.range()][..run.mask().count_ones() as usize];
-                    self.encoder.encode_branch(run.mask(), children)
-                }
-                Link::Lazy(_) => unreachable!("{NEW_IS_IN_MEMORY}"),
-            };
+            let encoding = self.encoder.encode(parent.node(i), depth);
             match NodeRef::embedded(encoding) {
-                Some(reference) => parent.entries[i].reference = reference,
+                Some(reference) => parent.refer(i, reference),
                 None => self.batch.push(encoding),
             }
         }
@@ -80,51 +73,95 @@ impl Sealer {
 const NEW_IS_IN_MEMORY: &str = "a pending reference is that to a node of this update";
 
 /// The children of a node that an update has made.
-struct Made<'n, V> {
+struct Made<'n, V: Value> {
     /// How many nibbles they stand below the node.
     step: usize,
-    /// Those that may be pending.
-    fresh: u16,
-    /// The children, then what is nested in them.
-    entries: &'n mut [Child<V>],
+    masks: Masks,
+    /// The pending ones, where the node notes them; an extension doesn't.
+    fresh: Option<&'n mut u16>,
+    /// The plain children, then what is nested in them.
+    plain: &'n mut [Plain<V::Plain>],
+    others: &'n mut [Child<V>],
 }
 
-impl<'n, V> Made<'n, V> {
-    /// A node that others have too has no pending children.
+impl<'n, V: Value> Made<'n, V> {
+    /// A node that others have too has no pending children, nor has a leaf.
+    fn none() -> Self {
+        Self { step: 0, masks: Masks::default(), fresh: None, plain: &mut [], others: &mut [] }
+    }
+
+    #[inline]
     fn of(node: &'n mut Node<V>) -> Self {
-        let none = Made { step: 0, fresh: 0, entries: &mut [] };
         match node {
-            Node::Leaf(_) => none,
-            Node::Branch(branch) => Arc::get_mut(branch).map_or(none, |branch| Made {
-                step: 1,
-                fresh: branch.fresh(),
-                entries: branch.entries_mut(),
+            Node::Leaf(_) => Self::none(),
+            Node::Branch(branch) => Arc::get_mut(branch).map_or_else(Self::none, |branch| {
+                let PartsMut { masks, plain, others } = branch.parts_mut();
+                Made { step: 1, masks: *masks, fresh: Some(&mut masks.fresh), plain, others }
             }),
             Node::Extension(extension) => {
                 let step = extension.path.len();
-                Arc::get_mut(extension).map_or(none, |extension| Made {
-                    step,
-                    fresh: 1,
-                    entries: std::slice::from_mut(&mut extension.child),
+                Arc::get_mut(extension).map_or_else(Self::none, |extension| {
+                    let fresh = u16::from(extension.child.reference.is_pending());
+                    let masks = Masks { all: 1, plain: 0, fresh };
+                    let others = std::slice::from_mut(&mut extension.child);
+                    Made { step, masks, fresh: None, plain: &mut [], others }
                 })
             }
         }
     }
 
-    /// The numbers of the pending children.
-    fn pending(&self) -> impl Iterator<Item = usize> + use<V> {
-        let pending = bits(self.fresh).filter(|i| self.entries[*i].reference.is_pending());
-        bits(pending.fold(0, |pending, i| pending | 1 << i))
+    /// The nibbles of the pending children.
+    #[inline]
+    fn pending(&self) -> impl Iterator<Item = u8> + use<V> {
+        bits(self.masks.fresh)
     }
 
-    /// The children of the pending child with a number.
-    fn below(&mut self, i: usize) -> Made<'_, V> {
-        if let Link::Nested(run) = self.entries[i].link {
-            return Made { step: 1, fresh: run.fresh(), entries: &mut self.entries[run.range()] };
+    /// Puts in the reference to the pending child at a nibble.
+    #[inline]
+    fn refer(&mut self, i: u8, reference: NodeRef) {
+        match self.masks.place(i) {
+            Place::Plain(at) => self.plain[at].reference = reference,
+            Place::Other(at) => self.others[at].reference = reference,
         }
-        match &mut self.entries[i].link {
-            Link::Node(node) => Made::of(node),
-            _ => unreachable!("{NEW_IS_IN_MEMORY}"),
+        self.masks.fresh &= !(1 << i);
+        if let Some(fresh) = &mut self.fresh {
+            **fresh = self.masks.fresh;
+        }
+    }
+
+    /// The pending child at a nibble.
+    #[inline]
+    fn node(&self, i: u8) -> NodeAt<'_, V> {
+        match self.masks.place(i) {
+            Place::Plain(at) => self.plain[at].node.view(self.plain),
+            Place::Other(at) => match &self.others[at].link {
+                Link::Node(node) => node.view(),
+                Link::Lazy(_) => unreachable!("{NEW_IS_IN_MEMORY}"),
+            },
+        }
+    }
+
+    /// The children of the pending child at a nibble.
+    #[inline]
+    fn below(&mut self, i: u8) -> Made<'_, V> {
+        match self.masks.place(i) {
+            Place::Plain(at) => {
+                let count = self.masks.plain.count_ones() as usize;
+                let (children, nested) = self.plain.split_at_mut(count);
+                let PlainNode::Nested(run) = &mut children[at].node else { return Made::none() };
+                let (masks, range) = (run.masks(), run.range());
+                Made {
+                    step: 1,
+                    masks,
+                    fresh: Some(run.fresh_mut()),
+                    plain: &mut nested[range.start - count..range.end - count],
+                    others: &mut [],
+                }
+            }
+            Place::Other(at) => match &mut self.others[at].link {
+                Link::Node(node) => Made::of(node),
+                Link::Lazy(_) => unreachable!("{NEW_IS_IN_MEMORY}"),
+            },
         }
     }
 
@@ -132,7 +169,7 @@ impl<'n, V> Made<'n, V> {
     fn fill(&mut self, digests: &mut impl Iterator<Item = B256>) {
         for i in self.pending() {
             let digest = digests.next().expect("each pending node was put in the batch");
-            self.entries[i].reference = NodeRef::hash(digest);
+            self.refer(i, NodeRef::hash(digest));
         }
     }
 
@@ -143,9 +180,9 @@ impl<'n, V> Made<'n, V> {
 }
 
 /// The numbers of the bits that are set.
-fn bits(mut mask: u16) -> impl Iterator<Item = usize> {
+fn bits(mut mask: u16) -> impl Iterator<Item = u8> {
     std::iter::from_fn(move || {
-        let i = (mask != 0).then(|| mask.trailing_zeros() as usize)?;
+        let i = (0..16).nth(mask.trailing_zeros() as usize)?;
         mask &= mask - 1;
         Some(i)
     })

@@ -10,7 +10,7 @@ use alloy_trie::{HashBuilder, Nibbles, proof::verify_proof};
 use proptest::prelude::*;
 
 use crate::codec::{Encoder, decode};
-use crate::node::{ChildAt, Link, Node, NodeAt};
+use crate::node::{ChildAt, Link, Node, NodeAt, Plain, PlainNode};
 use crate::trie::{Source, Trie};
 use crate::value::{Account, Value};
 use crate::{NodeKey, NodeReader, StateError, diff};
@@ -92,25 +92,28 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
 
 /// Nothing is left pending, blocks are bounded, and each entry of a block is in it once.
 fn check_shape(at: ChildAt<'_, U256>) {
-    assert!(!at.child.reference.is_pending());
+    assert!(!at.reference().is_pending());
     match at.in_memory() {
         None | Some(NodeAt::Leaf(_)) => {}
-        Some(NodeAt::Extension(extension)) => {
-            assert!(!matches!(extension.child.link, Link::Nested(_)));
-            check_shape(ChildAt::alone(&extension.child));
-        }
+        Some(NodeAt::Extension(extension)) => check_shape(ChildAt::Other(&extension.child)),
         Some(NodeAt::Branch(branch)) => {
-            assert!(branch.children().len() >= 2);
-            assert!(branch.entries.len() <= if branch.own.is_some() { 32 } else { 4 });
-            let mut end = branch.children().len();
+            let [all, plain] = [branch.masks.all, branch.masks.plain].map(|mask| mask.count_ones() as usize);
+            assert!(all >= 2);
+            assert_eq!(plain + branch.others.len(), all);
+            assert!(branch.plain.len() <= if branch.own.is_some() { 32 } else { 4 });
+            let mut end = plain;
             for child in (0..16).filter_map(|nibble| branch.child(nibble)) {
-                if let Link::Nested(run) = child.child.link {
-                    assert_eq!(run.range().start, end);
-                    end = run.range().end;
+                match child {
+                    ChildAt::Plain(Plain { node: PlainNode::Nested(run), .. }, _) => {
+                        assert_eq!(run.range().start, end);
+                        end = run.range().end;
+                    }
+                    ChildAt::Plain(..) => {}
+                    ChildAt::Other(child) => assert!(!matches!(child.link, Link::Node(Node::Leaf(_)))),
                 }
                 check_shape(child);
             }
-            assert_eq!(end, branch.entries.len());
+            assert_eq!(end, branch.plain.len());
         }
     }
 }
@@ -119,9 +122,10 @@ fn check(trie: &Trie<U256>, source: &Source<'_>, model: &Model, probes: &[B256])
     assert_eq!(trie.root_hash(), reference_root(model));
     trie.root().into_iter().for_each(check_shape);
     for key in model.keys().chain(probes) {
-        let (value, proof) = trie.prove(source, key).unwrap();
-        assert_eq!(value, model.get(key));
-        assert_eq!(trie.get(source, key).unwrap(), value);
+        let (leaf, proof) = trie.prove(source, key).unwrap();
+        let value = leaf.map(|leaf| leaf.value());
+        assert_eq!(value.as_ref(), model.get(key));
+        assert_eq!(trie.get(source, key).unwrap().map(|leaf| leaf.value()), value);
         let expected = value.map(alloy_rlp::encode);
         verify_proof(trie.root_hash(), Nibbles::unpack(key), expected, &proof).unwrap();
     }
@@ -162,7 +166,7 @@ proptest! {
             for (trie, model) in &snapshots[..snapshots.len() - 1] {
                 for (key, word) in model {
                     if let Ok(found) = trie.get(&source, key) {
-                        prop_assert_eq!(found, Some(word));
+                        prop_assert_eq!(found.map(|leaf| leaf.value()), Some(*word));
                     }
                 }
             }
@@ -246,7 +250,8 @@ fn small_branches_are_nested_as_far_as_there_is_room() {
     let batch: Batch = keys.map(|key| (key, U256::MAX)).collect();
     let trie = apply(&Trie::empty(), &source, &batch).unwrap();
     let Some(NodeAt::Branch(root)) = trie.root().unwrap().in_memory() else { panic!("the root is a branch") };
-    assert_eq!(root.children().iter().filter(|child| matches!(child.link, Link::Nested(_))).count(), 8);
+    let nested = |child: &&Plain<_>| matches!(child.node, PlainNode::Nested(_));
+    assert_eq!(root.plain.iter().filter(nested).count(), 8);
     let model: Model = batch.iter().copied().collect();
     check(&trie, &source, &model, &[]);
     // All but one branch go: the last takes the root's place, under an extension.

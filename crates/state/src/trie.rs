@@ -5,13 +5,13 @@ use alloy_trie::Nibbles;
 
 use crate::codec::{Encoder, decode};
 use crate::key::{matching, nibble, prefix};
-use crate::node::{BranchAt, Child, ChildAt, Link, Node, NodeAt, NodeRef};
+use crate::node::{BranchAt, Child, ChildAt, LeafAt, Link, Node, NodeAt, NodeRef};
 use crate::value::Value;
 use crate::{EMPTY_ROOT, NodeKey, NodeReader, StateError};
 
 /// A trie over 32-byte hashed keys.
 #[derive(Clone, Debug)]
-pub(crate) struct Trie<V> {
+pub(crate) struct Trie<V: Value> {
     root: Option<Child<V>>,
 }
 
@@ -37,19 +37,22 @@ impl<'a> Source<'a> {
         at: ChildAt<'n, V>,
         path: impl FnOnce() -> Nibbles,
     ) -> Result<NodeAt<'n, V>, StateError> {
-        match &at.child.link {
+        let child = match at {
+            ChildAt::Plain(child, entries) => return Ok(child.node.view(entries)),
+            ChildAt::Other(child) => child,
+        };
+        match &child.link {
             Link::Node(node) => Ok(node.view()),
-            Link::Nested(run) => Ok(at.nested(run)),
             Link::Lazy(cell) => match cell.get() {
                 Some(node) => Ok(node.view()),
-                None => Ok(cell.fill(self.load(&at.child.reference, path())?).view()),
+                None => Ok(cell.fill(self.load(&child.reference, path())?).view()),
             },
         }
     }
 
     /// Notes that a branch is used. A nested one lies in a branch that was noted on the way.
     #[inline]
-    pub(crate) fn touch<V>(&self, branch: &BranchAt<'_, V>) {
+    pub(crate) fn touch<V: Value>(&self, branch: &BranchAt<'_, V>) {
         if let Some(own) = branch.own {
             own.touch(self.generation);
         }
@@ -72,7 +75,7 @@ impl<'a> Source<'a> {
     }
 }
 
-impl<V> Trie<V> {
+impl<V: Value> Trie<V> {
     pub(crate) const fn empty() -> Self {
         Self { root: None }
     }
@@ -87,7 +90,7 @@ impl<V> Trie<V> {
     }
 
     pub(crate) fn root(&self) -> Option<ChildAt<'_, V>> {
-        self.root.as_ref().map(ChildAt::alone)
+        self.root.as_ref().map(ChildAt::Other)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -102,8 +105,8 @@ impl<V> Trie<V> {
 }
 
 impl<V: Value> Trie<V> {
-    /// The value under a hashed key.
-    pub(crate) fn get(&self, source: &Source<'_>, key: &B256) -> Result<Option<&V>, StateError> {
+    /// The leaf with a hashed key.
+    pub(crate) fn get(&self, source: &Source<'_>, key: &B256) -> Result<Option<LeafAt<'_, V>>, StateError> {
         self.walk(source, key, |_, _, _| ())
     }
 
@@ -113,15 +116,15 @@ impl<V: Value> Trie<V> {
         &self,
         source: &Source<'_>,
         key: &B256,
-    ) -> Result<(Option<&V>, Vec<Bytes>), StateError> {
+    ) -> Result<(Option<LeafAt<'_, V>>, Vec<Bytes>), StateError> {
         let mut encoder = Encoder::new();
         let mut proof = Vec::new();
-        let value = self.walk(source, key, |child, node, depth| {
-            if !child.reference.is_embedded() {
+        let leaf = self.walk(source, key, |reference, node, depth| {
+            if !reference.is_embedded() {
                 proof.push(Bytes::copy_from_slice(encoder.encode(node, depth)));
             }
         })?;
-        Ok((value, proof))
+        Ok((leaf, proof))
     }
 
     /// Follows a key from the root as far as the trie goes.
@@ -130,15 +133,15 @@ impl<V: Value> Trie<V> {
         &self,
         source: &Source<'_>,
         key: &B256,
-        mut visit: impl FnMut(&Child<V>, NodeAt<'_, V>, usize),
-    ) -> Result<Option<&V>, StateError> {
+        mut visit: impl FnMut(&NodeRef, NodeAt<'_, V>, usize),
+    ) -> Result<Option<LeafAt<'_, V>>, StateError> {
         let mut depth = 0;
         let mut next = self.root();
         while let Some(at) = next {
             let node = source.resolve(at, || prefix(key, depth))?;
-            visit(at.child, node, depth);
+            visit(at.reference(), node, depth);
             next = match node {
-                NodeAt::Leaf(leaf) => return Ok((leaf.key == *key).then_some(&leaf.value)),
+                NodeAt::Leaf(leaf) => return Ok((leaf.key() == key).then_some(leaf)),
                 NodeAt::Branch(branch) => {
                     source.touch(&branch);
                     let child = branch.child(nibble(key, depth));
@@ -149,7 +152,7 @@ impl<V: Value> Trie<V> {
                     let length = extension.path.len();
                     let follows = matching(key, depth, &extension.path) == length;
                     depth += length;
-                    follows.then_some(ChildAt::alone(&extension.child))
+                    follows.then_some(ChildAt::Other(&extension.child))
                 }
             };
         }

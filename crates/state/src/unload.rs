@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::block::Blocks;
-use crate::node::{BranchAt, Child, ChildAt, Extension, Lazy, Leaf, Link, Node, NodeAt};
+use crate::node::{BranchAt, Child, ChildAt, Extension, Lazy, Leaf, LeafAt, Link, Node, NodeAt};
 use crate::trie::Trie;
 use crate::value::{Account, Contract, Value};
 
@@ -63,10 +63,10 @@ fn child<V: Unload>(
     disk: Option<ChildAt<'_, V>>,
     threshold: Threshold,
 ) -> Option<Child<V>> {
-    let reference = at.child.reference;
-    let disk = disk.filter(|disk| disk.child.reference != reference);
+    // A plain child owns nothing; a nested branch goes when the block does that it lies in.
+    let ChildAt::Other(Child { reference, .. }) = at else { return None };
+    let disk = disk.filter(|disk| disk.reference() != reference);
     let link = match (at.in_memory()?, disk) {
-        // A nested branch goes when the block does that it lies in.
         (NodeAt::Branch(BranchAt { own: Some(branch), .. }), None)
             if branch.touched() < threshold.cold_before && !reference.is_embedded() =>
         {
@@ -75,14 +75,14 @@ fn child<V: Unload>(
         (node, None) => Link::Node(self::node(node, None, threshold)?),
         (node, Some(disk)) => Link::Node(self::node(node, Some(disk.in_memory()?), threshold)?),
     };
-    Some(Child { reference, link })
+    Some(Child { reference: *reference, link })
 }
 
 fn node<V: Unload>(at: NodeAt<'_, V>, disk: Option<NodeAt<'_, V>>, threshold: Threshold) -> Option<Node<V>> {
     match (at, disk) {
         (NodeAt::Leaf(at), None) => leaf(at, None, threshold),
-        (NodeAt::Leaf(at), Some(NodeAt::Leaf(disk))) if at.key == disk.key => {
-            leaf(at, Some(&disk.value), threshold)
+        (NodeAt::Leaf(at), Some(NodeAt::Leaf(disk))) if at.key() == disk.key() => {
+            leaf(at, Some(&disk.value()), threshold)
         }
         (NodeAt::Branch(at), None) => branch(at, None, threshold),
         (NodeAt::Branch(at), Some(NodeAt::Branch(disk))) => branch(at, Some(disk), threshold),
@@ -95,12 +95,12 @@ fn node<V: Unload>(at: NodeAt<'_, V>, disk: Option<NodeAt<'_, V>>, threshold: Th
     }
 }
 
-fn leaf<V: Unload>(at: &Leaf<V>, disk: Option<&V>, threshold: Threshold) -> Option<Node<V>> {
-    Some(Node::Leaf(Leaf { key: at.key, value: at.value.unload(disk, threshold)? }))
+fn leaf<V: Unload>(at: LeafAt<'_, V>, disk: Option<&V>, threshold: Threshold) -> Option<Node<V>> {
+    Some(Node::Leaf(Arc::new(Leaf { key: *at.key(), value: at.other()?.unload(disk, threshold)? })))
 }
 
 fn extension<V: Unload>(at: &Extension<V>, disk: Option<&Child<V>>, threshold: Threshold) -> Option<Node<V>> {
-    let child = child(ChildAt::alone(&at.child), disk.map(ChildAt::alone), threshold)?;
+    let child = child(ChildAt::Other(&at.child), disk.map(ChildAt::Other), threshold)?;
     Some(Node::Extension(Arc::new(Extension { path: at.path, child })))
 }
 
@@ -111,7 +111,7 @@ fn branch<V: Unload>(
 ) -> Option<Node<V>> {
     let mut changed = false;
     let mut blocks = Blocks::default();
-    let frame = blocks.open();
+    let mut frame = blocks.open();
     for nibble in 0..16 {
         let Some(original) = at.child(nibble) else { continue };
         let unloaded = match &disk {
@@ -120,9 +120,9 @@ fn branch<V: Unload>(
         };
         changed |= unloaded.is_some();
         match unloaded {
-            Some(child) => blocks.push(child),
-            None => blocks.keep(frame, original),
+            Some(child) => blocks.push(&mut frame, nibble, child),
+            None => blocks.keep(&mut frame, nibble, original),
         }
     }
-    changed.then(|| Node::Branch(Arc::new(blocks.branch(frame, at.mask, threshold.generation))))
+    changed.then(|| Node::Branch(Arc::new(blocks.branch(&frame, threshold.generation))))
 }

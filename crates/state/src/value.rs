@@ -1,5 +1,6 @@
 //! What leaves hold: accounts in the account trie, words in storage tries.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, U256};
@@ -13,7 +14,15 @@ use crate::{AccountInfo, EMPTY_CODE_HASH, EMPTY_ROOT};
 pub(crate) const VALUE_MAX: usize = 110;
 
 /// The value of a leaf.
-pub(crate) trait Value: Clone + PartialEq + Send + Sync {
+pub(crate) trait Value: Clone + Debug + PartialEq + Send + Sync {
+    /// A value that owns no memory: bytes, so that leaves lie close together.
+    type Plain: Copy + Debug + Send + Sync;
+
+    /// The value as one that owns no memory, if it is such.
+    fn plain(&self) -> Option<Self::Plain>;
+
+    fn from_plain(plain: &Self::Plain) -> Self;
+
     /// Writes the RLP of the value and returns its length.
     fn encode(&self, out: &mut [u8; VALUE_MAX]) -> usize;
 
@@ -34,6 +43,18 @@ fn decode_all<T: Decodable>(mut encoding: &[u8]) -> Result<T, String> {
 }
 
 impl Value for U256 {
+    type Plain = [u8; 32];
+
+    #[inline]
+    fn plain(&self) -> Option<[u8; 32]> {
+        Some(self.to_le_bytes())
+    }
+
+    #[inline]
+    fn from_plain(plain: &[u8; 32]) -> Self {
+        Self::from_le_bytes(*plain)
+    }
+
     fn encode(&self, out: &mut [u8; VALUE_MAX]) -> usize {
         encode_into(self, out)
     }
@@ -44,7 +65,7 @@ impl Value for U256 {
     }
 }
 
-/// An account in the trie. Most have neither code nor storage, nor 2^128 wei: what those need takes no memory.
+/// An account in the trie. Most are plain: they have neither code nor storage, nor 2^128 wei.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) nonce: u64,
@@ -60,6 +81,13 @@ pub(crate) struct Contract {
     pub(crate) storage: Trie<U256>,
     /// The upper half of the balance.
     pub(crate) balance: [u64; 2],
+}
+
+/// The nonce and the lower half of the balance of an account that has nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlainAccount {
+    nonce: [u8; 8],
+    balance: [[u8; 8]; 2],
 }
 
 impl Account {
@@ -111,6 +139,21 @@ impl PartialEq for Account {
 }
 
 impl Value for Account {
+    type Plain = PlainAccount;
+
+    #[inline]
+    fn plain(&self) -> Option<PlainAccount> {
+        let plain =
+            PlainAccount { nonce: self.nonce.to_le_bytes(), balance: self.balance.map(u64::to_le_bytes) };
+        self.contract.is_none().then_some(plain)
+    }
+
+    #[inline]
+    fn from_plain(plain: &PlainAccount) -> Self {
+        let nonce = u64::from_le_bytes(plain.nonce);
+        Self { nonce, balance: plain.balance.map(u64::from_le_bytes), contract: None }
+    }
+
     fn encode(&self, out: &mut [u8; VALUE_MAX]) -> usize {
         encode_into(&TrieAccount::new(self.nonce, self.balance(), self.storage_root(), self.code_hash()), out)
     }
@@ -128,6 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::node::{Child, Plain};
 
     proptest! {
         #[test]
@@ -144,6 +188,8 @@ mod tests {
             let expected = alloy_rlp::encode(TrieAccount::new(nonce, balance, EMPTY_ROOT, code_hash));
             prop_assert_eq!(&out[..length], expected.as_slice());
             prop_assert!(Account::decode(&out[..length]).is_ok_and(|decoded| decoded == account));
+            prop_assert_eq!(account.plain().is_some(), account.contract.is_none());
+            prop_assert!(account.plain().is_none_or(|plain| Account::from_plain(&plain) == account));
         }
     }
 
@@ -171,6 +217,7 @@ mod tests {
 
     #[test]
     fn what_most_accounts_lack_takes_no_memory() {
-        assert_eq!(size_of::<crate::node::Child<Account>>(), 112);
+        assert_eq!(size_of::<Plain<PlainAccount>>(), 92);
+        assert_eq!(size_of::<Child<Account>>(), 56);
     }
 }

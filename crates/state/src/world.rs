@@ -9,6 +9,7 @@ use anfs_primitives::GenesisAccount;
 
 use crate::trie::{Source, Trie};
 use crate::unload::{self, Threshold};
+use crate::update::Merge;
 use crate::value::Account;
 use crate::{
     AccountChange, AccountInfo, AccountProof, EMPTY_CODE_HASH, NodeReader, StateChanges, StateDiff,
@@ -86,7 +87,8 @@ impl WorldState {
     /// # Errors
     /// [`StateError`] when the account cannot be read.
     pub fn storage_root(&self, address: &Address) -> Result<Option<B256>, StateError> {
-        Ok(self.accounts.get(&self.source(), &keccak256(address))?.map(Account::storage_root))
+        let account = self.accounts.get(&self.source(), &keccak256(address))?;
+        Ok(account.map(|account| account.value().storage_root()))
     }
 
     /// The state after a block's changes.
@@ -101,10 +103,7 @@ impl WorldState {
         let mut sorted: Vec<_> = keys.into_iter().zip(changes.accounts.values()).collect();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         let source = self.source();
-        let merge = |key: &B256, old: Option<&Account>, change: &&AccountChange| {
-            merge_account(&source.of_storage(*key), old, change)
-        };
-        let accounts = self.accounts.update(&source, &sorted, merge)?;
+        let accounts = self.accounts.update(&source, &sorted, MergeAccounts(&source))?;
         let mut codes = Arc::clone(&self.codes);
         if !changes.codes.is_empty() {
             Arc::make_mut(&mut codes).extend(changes.codes.iter().map(|(hash, code)| (*hash, code.clone())));
@@ -120,14 +119,16 @@ impl WorldState {
         let owner = keccak256(address);
         let source = self.source();
         let (account, account_proof) = self.accounts.prove(&source, &owner)?;
-        let Some(account) = account else { return Ok(AccountProof::absent(*address, account_proof, slots)) };
+        let Some(account) = account.map(|leaf| leaf.value()) else {
+            return Ok(AccountProof::absent(*address, account_proof, slots));
+        };
         let source = source.of_storage(owner);
         let storage = slots.iter().map(|slot| {
             let (value, proof) = match account.storage() {
                 Some(storage) => storage.prove(&source, &keccak256(slot))?,
                 None => (None, Vec::new()),
             };
-            Ok(StorageProof { slot: *slot, value: value.copied().unwrap_or_default(), proof })
+            Ok(StorageProof { slot: *slot, value: value.map_or(U256::ZERO, |leaf| leaf.value()), proof })
         });
         Ok(AccountProof {
             address: *address,
@@ -184,7 +185,26 @@ impl WorldState {
     }
 }
 
-/// The account after a change; `storage` is the source of its storage trie's nodes.
+/// Merges changes, which lie in the order of addresses and are met in that of hashes, into accounts.
+struct MergeAccounts<'a>(&'a Source<'a>);
+
+impl Merge<Account, &AccountChange> for MergeAccounts<'_> {
+    fn merge(
+        &mut self,
+        key: &B256,
+        old: Option<&Account>,
+        change: &&AccountChange,
+    ) -> Result<Option<Account>, StateError> {
+        merge_account(&self.0.of_storage(*key), old, change)
+    }
+
+    #[inline]
+    fn fetch(&self, change: &&AccountChange) {
+        std::hint::black_box((change.info.is_some(), change.storage.is_empty()));
+    }
+}
+
+/// The account after a change; `source` is that of its storage trie's nodes.
 fn merge_account(
     source: &Source<'_>,
     old: Option<&Account>,
@@ -207,17 +227,20 @@ fn merge_account(
 
 impl StateRead for WorldState {
     fn account(&self, address: &Address) -> Result<Option<AccountInfo>, StateError> {
-        Ok(self.accounts.get(&self.source(), &keccak256(address))?.map(Account::info))
+        let account = self.accounts.get(&self.source(), &keccak256(address))?;
+        Ok(account.map(|account| account.value().info()))
     }
 
     fn storage(&self, address: &Address, slot: &B256) -> Result<U256, StateError> {
         let owner = keccak256(address);
         let source = self.source();
-        let Some(storage) = self.accounts.get(&source, &owner)?.and_then(Account::storage) else {
+        let account = self.accounts.get(&source, &owner)?;
+        // A plain account has no storage.
+        let Some(storage) = account.and_then(|account| account.other()?.storage()) else {
             return Ok(U256::ZERO);
         };
         let word = storage.get(&source.of_storage(owner), &keccak256(slot))?;
-        Ok(word.copied().unwrap_or_default())
+        Ok(word.map_or(U256::ZERO, |word| word.value()))
     }
 
     fn code(&self, hash: &B256) -> Result<Bytes, StateError> {

@@ -54,11 +54,11 @@ impl Appender {
         if self.poisoned { Err(StoreError::Poisoned { path: self.path.clone() }) } else { Ok(()) }
     }
 
-    /// Adds a frame in memory; its offset once written.
-    pub(crate) fn push(&mut self, payload: &[u8]) -> Result<u64, StoreError> {
+    /// Adds a frame in memory, its payload by `write`; its offset once written.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<u64, StoreError> {
         self.check()?;
         let offset = self.durable + self.pending.len() as u64;
-        frame::push(&mut self.pending, self.durable, self.next, payload)?;
+        frame::push(&mut self.pending, self.durable, self.next, write)?;
         self.next += 1;
         Ok(offset)
     }

@@ -121,13 +121,13 @@ impl BlockLog {
         self.writer.lock().appender.pending()
     }
 
-    /// Adds a block in memory; its height is the one after the last.
-    pub(crate) fn append(&self, payload: &[u8]) -> Result<(), StoreError> {
+    /// Adds a block in memory, its payload by `write`; its height is the one after the last.
+    pub(crate) fn append(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
         if writer.appender.pending() == 0 && writer.appender.durable() >= self.segment_bytes {
             self.roll(&mut writer)?;
         }
-        let offset = writer.appender.push(payload)?;
+        let offset = writer.appender.push(write)?;
         writer.offsets.push(offset);
         Ok(())
     }

@@ -130,26 +130,30 @@ fn checksum(header: &[u8; FRAME_HEADER], payload: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Appends a frame to a buffer.
+/// Appends a frame to a buffer, its payload by `write`, which only appends.
 pub(crate) fn push(
     buffer: &mut Vec<u8>,
     durable: u64,
     number: u64,
-    payload: &[u8],
+    write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), StoreError> {
-    let too_large = || StoreError::TooLarge { size: payload.len(), limit: PAYLOAD_BYTES_MAX };
-    if payload.is_empty() || payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(too_large());
-    }
-    let len = u32::try_from(payload.len()).map_err(|_| too_large())?;
+    let start = buffer.len();
     let mut header = [0; FRAME_HEADER];
+    buffer.extend_from_slice(&header);
+    write(buffer);
+    let payload = &buffer[start + FRAME_HEADER..];
+    let size = payload.len();
+    let len = u32::try_from(size).ok().filter(|_| (1..=PAYLOAD_BYTES_MAX).contains(&size));
+    let Some(len) = len else {
+        buffer.truncate(start);
+        return Err(StoreError::TooLarge { size, limit: PAYLOAD_BYTES_MAX });
+    };
     header[..4].copy_from_slice(&len.to_le_bytes());
     header[8..16].copy_from_slice(&durable.to_le_bytes());
     header[16..].copy_from_slice(&number.to_le_bytes());
     let crc = checksum(&header, payload);
     header[4..8].copy_from_slice(&crc.to_le_bytes());
-    buffer.extend_from_slice(&header);
-    buffer.extend_from_slice(payload);
+    buffer[start..start + FRAME_HEADER].copy_from_slice(&header);
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! The part of the block and transaction indexes that is not in the tables yet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, keccak256};
-use anfs_primitives::{BlockHash, CertifiedBlock, Height};
+use anfs_primitives::{Block, BlockHash, Height};
 
 /// What the indexes know of one block.
 #[derive(Debug)]
@@ -16,13 +17,9 @@ pub(crate) struct BlockIndex {
 }
 
 impl BlockIndex {
-    pub(crate) fn of(certified: &CertifiedBlock) -> Self {
-        let block = &certified.block;
-        Self {
-            height: block.height(),
-            hash: block.header.hash(),
-            transactions: block.body.transactions().map(|tx| keccak256(&tx.encoded)).collect(),
-        }
+    pub(crate) fn of(block: &Block) -> Self {
+        let transactions = block.body.transactions().map(|tx| keccak256(&tx.encoded)).collect();
+        Self { height: block.height(), hash: block.header.hash(), transactions }
     }
 }
 
@@ -33,8 +30,8 @@ pub(crate) struct UnflushedIndex {
     pub(crate) head: Option<(Height, BlockHash)>,
     pub(crate) flushed: Option<(Height, B256)>,
     blocks: BTreeMap<Height, Arc<BlockIndex>>,
-    heights: HashMap<BlockHash, Height>,
-    transactions: HashMap<B256, (Height, u32)>,
+    heights: B256Map<Height>,
+    transactions: B256Map<(Height, u32)>,
 }
 
 impl UnflushedIndex {
@@ -45,6 +42,7 @@ impl UnflushedIndex {
     pub(crate) fn insert(&mut self, block: BlockIndex) {
         self.head = Some((block.height, block.hash));
         self.heights.insert(block.hash, block.height);
+        self.transactions.reserve(block.transactions.len());
         for (index, hash) in (0u32..).zip(&block.transactions) {
             self.transactions.insert(*hash, (block.height, index));
         }

@@ -34,5 +34,5 @@ mod votes;
 
 pub use error::StoreError;
 pub use lock::refuse_if_locked;
-pub use store::{BlockRecord, Recovered, Store, StoreOptions, StoreStats, Tail};
+pub use store::{BlockRecord, NewBlock, Recovered, Store, StoreOptions, StoreStats, Tail};
 pub use verify::VerifyReport;

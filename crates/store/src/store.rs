@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use anfs_primitives::{BlockHash, CertifiedBlock, Height, NetworkId, Receipt, decode, encode};
+use anfs_primitives::{
+    Block, BlockHash, Certificate, CertifiedBlock, Height, NetworkId, Receipt, decode, encode_into,
+};
 use anfs_state::{NodeReader, StateDiff};
 use borsh::{BorshDeserialize, BorshSerialize};
 use parking_lot::{Mutex, RwLock};
@@ -37,9 +39,12 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// Memory for pages of the state tables.
     pub cache_bytes: usize,
-    /// Begins an empty signing record when the folder has lost its own. Whoever sets it must not sign before
+    /// Begins a new signing record when the folder has lost its own. Whoever sets it must not sign before
     /// what may have been signed has lost its meaning; see [`Recovered::record_created`].
     pub replace_lost_record: bool,
+    /// What a signing record begins with, be it a new folder's or in place of a lost one. It is in the file
+    /// from the first moment on, so that no crash leaves a record without it.
+    pub first_records: Vec<Vec<u8>>,
 }
 
 impl StoreOptions {
@@ -54,6 +59,7 @@ impl StoreOptions {
             segment_bytes: 64 * 1024 * 1024,
             cache_bytes: 128 * 1024 * 1024,
             replace_lost_record: false,
+            first_records: Vec::new(),
         }
     }
 }
@@ -67,6 +73,34 @@ pub struct BlockRecord {
     pub receipts: Vec<Receipt>,
 }
 
+/// A decided block to be appended: what [`BlockRecord`] holds, in the hands of whoever executed it.
+#[derive(Clone, Debug)]
+pub struct NewBlock<'a> {
+    /// The block.
+    pub block: &'a Block,
+    /// What decided it.
+    pub certificate: &'a Certificate,
+    /// The receipts, one a transaction, in order.
+    pub receipts: &'a [Receipt],
+    /// keccak-256 of each transaction's encoding, in order.
+    pub transaction_hashes: Vec<B256>,
+}
+
+impl<'a> From<&'a BlockRecord> for NewBlock<'a> {
+    fn from(record: &'a BlockRecord) -> Self {
+        let CertifiedBlock { block, certificate } = &record.certified;
+        let transaction_hashes = BlockIndex::of(block).transactions;
+        Self { block, certificate, receipts: &record.receipts, transaction_hashes }
+    }
+}
+
+impl NewBlock<'_> {
+    /// Appends the encoding of the record.
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        encode_into(&(self.block, self.certificate, self.receipts), out);
+    }
+}
+
 /// What a folder held when it was opened.
 #[derive(Debug)]
 pub struct Recovered {
@@ -74,9 +108,9 @@ pub struct Recovered {
     pub flushed: Option<(Height, B256)>,
     /// The blocks after it, to be executed again.
     pub tail: Tail,
-    /// The signing record, oldest first.
+    /// The signing record, oldest first; [`StoreOptions::first_records`] when it was just begun.
     pub votes: Vec<Vec<u8>>,
-    /// There was no signing record: an empty one was begun.
+    /// There was no signing record: one was begun.
     pub record_created: bool,
 }
 
@@ -158,15 +192,15 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_on(options: StoreOptions, disk: &Arc<dyn Disk>) -> Result<(Self, Recovered), StoreError> {
-        let StoreOptions { dir, network, genesis, replace_lost_record, .. } = options;
-        let StoreOptions { flush_every, segment_bytes, cache_bytes, .. } = options;
+        let StoreOptions { dir, network, genesis, flush_every, segment_bytes, cache_bytes, .. } = options;
+        let StoreOptions { replace_lost_record, first_records, .. } = options;
         let binding = Binding { network, genesis };
         create_folder(&**disk, &dir)?;
         let lock = FolderLock::acquire(&dir)?;
         let tables = StateTables::open(dir.join("state.redb"), cache_bytes)?;
         let bound = tables.check_binding(binding)?;
-        let (votes, records) =
-            VoteLog::open(disk.clone(), dir.clone(), binding, !bound || replace_lost_record)?;
+        let fresh = (!bound || replace_lost_record).then_some(first_records.as_slice());
+        let (votes, records) = VoteLog::open(disk.clone(), dir.clone(), binding, fresh)?;
         let blocks = Arc::new(BlockLog::open(disk.clone(), dir.join("blocks"), binding, segment_bytes)?);
         // A process killed between creating or renaming a file and the fsync leaves names that only memory
         // holds, and what they lead to is trusted from here on. Before binding, so that a folder is bound
@@ -179,7 +213,7 @@ impl Store {
         let first = index.flushed.map_or(0, |(height, _)| height.0) + 1;
         let tail = Tail { blocks: blocks.clone(), heights: first..=blocks.head() };
         let record_created = records.is_none();
-        let votes_held = records.unwrap_or_default();
+        let votes_held = records.unwrap_or(first_records);
         let recovered = Recovered { flushed: index.flushed, tail, votes: votes_held, record_created };
         let store = Self {
             tables: Arc::new(tables),
@@ -204,22 +238,23 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Order`] unless it extends the last one; a full or failing disk.
-    pub fn append_block(&self, record: &BlockRecord) -> Result<(), StoreError> {
-        let index = BlockIndex::of(&record.certified);
-        let parent = record.certified.block.header.parent;
+    pub fn append_block<'a>(&self, block: impl Into<NewBlock<'a>>) -> Result<(), StoreError> {
+        let new: NewBlock<'_> = block.into();
+        let header = &new.block.header;
+        let (height, hash, parent) = (header.height, header.hash(), header.parent);
         let mut tip = self.tip.lock();
         let expected = tip.last.map_or(Height::ZERO, |(height, _)| height).next();
         let on_parent = tip.last.is_none_or(|(_, hash)| hash == parent);
-        if index.height != expected || !on_parent {
+        if height != expected || !on_parent {
             let parent = tip.last.map_or(B256::ZERO, |(_, hash)| hash);
-            return Err(StoreError::Order { expected, found: index.height, parent });
+            return Err(StoreError::Order { expected, found: height, parent });
         }
         if self.blocks.pending() >= PENDING_BYTES_MAX {
             self.sync_tip(&mut tip)?;
         }
-        self.blocks.append(&encode(record))?;
-        tip.last = Some((index.height, index.hash));
-        tip.pending.push(index);
+        self.blocks.append(|frame| new.encode_into(frame))?;
+        tip.last = Some((height, hash));
+        tip.pending.push(BlockIndex { height, hash, transactions: new.transaction_hashes });
         Ok(())
     }
 
@@ -397,7 +432,7 @@ fn recover_index(tables: &StateTables, blocks: &BlockLog) -> Result<UnflushedInd
     }
     for height in flushed + 1..=head {
         if let Some(record) = read_record(blocks, height)? {
-            index.insert(BlockIndex::of(&record.certified));
+            index.insert(BlockIndex::of(&record.certified.block));
         }
     }
     Ok(index)

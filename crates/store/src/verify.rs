@@ -98,7 +98,7 @@ fn check_block(
     let Some(record) = read_record(blocks, height)? else {
         return Err(crate::frame::damaged(&path, 0, format!("block {height} is missing")));
     };
-    let found = BlockIndex::of(&record.certified);
+    let found = BlockIndex::of(&record.certified.block);
     let header = &record.certified.block.header;
     if found.height.0 != height {
         problem(format!("its header says height {}", found.height));

@@ -29,13 +29,13 @@ pub(crate) struct VoteLog {
 
 impl VoteLog {
     /// Opens the record and reads it back, cutting off a torn tail; `None` in place of the records when there
-    /// was none. That one is created only when `fresh`: a seat that forgot what it signed could sign the
-    /// opposite.
+    /// was none. One is begun only with the records of `fresh`: a seat that forgot what it signed could sign
+    /// the opposite.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         binding: Binding,
-        fresh: bool,
+        fresh: Option<&[Vec<u8>]>,
     ) -> Result<(Self, Option<Records>), StoreError> {
         let path = dir.join(FILE);
         let names = disk.list(&dir).map_err(StoreError::io("list", &dir))?;
@@ -46,10 +46,10 @@ impl VoteLog {
         let mut records = None;
         let appender = if names.iter().any(|name| name == FILE) {
             open_existing(&*disk, &path, binding, records.insert(Vec::new()))?
-        } else if fresh {
-            let (file, end) = write_new(&*disk, &dir, binding, &[])?;
+        } else if let Some(first) = fresh {
+            let (file, end) = write_new(&*disk, &dir, binding, first)?;
             replace(&*disk, &dir)?;
-            Appender::new(file, path, end, 0)
+            Appender::new(file, path, end, first.len() as u64)
         } else {
             return Err(StoreError::Corrupt {
                 path,
@@ -65,7 +65,7 @@ impl VoteLog {
     pub(crate) fn append(&self, records: &[Vec<u8>]) -> Result<(), StoreError> {
         let mut appender = self.appender.lock();
         for record in records {
-            appender.push(record)?;
+            appender.push(|frame| frame.extend_from_slice(record))?;
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ fn write_new(
     for (number, record) in keep.iter().enumerate() {
         // The file gets its name only after its fsync, so each frame vouches for all before it.
         let durable = bytes.len() as u64;
-        frame::push(&mut bytes, durable, number as u64, record)?;
+        frame::push(&mut bytes, durable, number as u64, |frame| frame.extend_from_slice(record))?;
     }
     let file = disk.create(&path).map_err(io("create"))?;
     file.write_all_at(&bytes, 0).map_err(io("write"))?;

@@ -275,6 +275,7 @@ mod tests {
             byzantine: false,
             height: Some(anfs_primitives::Height(7)),
             view: Some(0),
+            held: false,
             trouble: None,
         };
         (0..=verifiers).map(seat).collect()

@@ -58,6 +58,7 @@ pub(crate) fn run(args: &DoctorArgs, out: Output) -> Result<(), CommandError> {
     checks.extend(host::file_descriptors());
     checks.push(host::processor());
     checks.push(host::hash_clock());
+    checks.push(host::hash_kernel());
     checks.push(network::port(args.port));
     checks.push(network::node(args.rpc.url(), args.rpc.rpc_url.is_some())?);
     let failed = checks.iter().filter(|check| check.state == State::Fail).count();

@@ -8,6 +8,7 @@ mod completions;
 mod devnet;
 mod doctor;
 mod keys;
+mod record;
 mod send;
 mod sim;
 mod tx;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Block(args) => block::run(&args, out),
         Command::Tx(args) => tx::run(&args, out),
         Command::Keys(command) => keys::run(command, out),
+        Command::Record(command) => record::run(&command, out),
         Command::Sim(args) => sim::run(&args, out),
         Command::Doctor(args) => doctor::run(&args, out),
         Command::Completions(args) => completions::run(&args, out),

@@ -129,19 +129,19 @@ impl Done {
             "passed": self.failures.is_empty(),
             "seed": report.seed,
             "verifiers": report.verifiers,
-            "simulatedMs": report.simulated_ms,
+            "simulatedMs": report.counts.simulated_ms,
             "traceHash": format!("{:016x}", report.trace_hash),
-            "events": report.events,
-            "sent": report.sent,
-            "lost": report.lost,
-            "decided": report.decided_heights,
-            "fast": report.fast,
-            "slow": report.slow,
-            "viewsChanged": report.views_changed,
-            "convictions": report.convictions,
+            "events": report.counts.events,
+            "sent": report.counts.sent,
+            "lost": report.counts.lost,
+            "decided": report.counts.decided_heights,
+            "fast": report.counts.fast,
+            "slow": report.counts.slow,
+            "viewsChanged": report.counts.views_changed,
+            "convictions": report.counts.convictions,
             "recoveryMs": report.recovery_ms,
-            "injected": report.injected,
-            "evidence": report.evidence,
+            "injected": report.counts.injected,
+            "evidence": report.counts.evidence,
             "expectations": self.expected,
             "failures": self.failures,
             "violations": violations,
@@ -205,19 +205,26 @@ fn show(job: &Job, done: &Done, args: &SimArgs, style: Style) -> String {
     let report = &done.report;
     let mut sheet = Sheet::new(style);
     sheet.heading(&job.title);
-    let seconds = format!("{} s simulated", thousandths(report.simulated_ms));
-    sheet.field("verifiers", format!("{} and the SG, {seconds}, {} events", report.verifiers, report.events));
+    let seconds = format!("{} s simulated", thousandths(report.counts.simulated_ms));
+    sheet.field(
+        "verifiers",
+        format!("{} and the SG, {seconds}, {} events", report.verifiers, report.counts.events),
+    );
     sheet.field(
         "decided",
-        format!("{} blocks: {} fast, {} slow", report.decided_heights, report.fast, report.slow),
+        format!(
+            "{} blocks: {} fast, {} slow",
+            report.counts.decided_heights, report.counts.fast, report.counts.slow
+        ),
     );
-    let acting =
-        anfs_sim::trace::seat_name(job.plan.config(Default::default()).leader(report.views_changed.into()));
-    sheet.field("views", format!("{} changed; {acting} leads the last", report.views_changed));
-    sheet.field("convictions", report.convictions.to_string());
-    sheet.field("evidence", counted(&report.evidence));
-    sheet.field("injected", counted(&report.injected));
-    sheet.field("messages", format!("{} sent, {} lost", report.sent, report.lost));
+    let acting = anfs_sim::trace::seat_name(
+        job.plan.config(Default::default()).leader(report.counts.views_changed.into()),
+    );
+    sheet.field("views", format!("{} changed; {acting} leads the last", report.counts.views_changed));
+    sheet.field("convictions", report.counts.convictions.to_string());
+    sheet.field("evidence", counted(&report.counts.evidence));
+    sheet.field("injected", counted(&report.counts.injected));
+    sheet.field("messages", format!("{} sent, {} lost", report.counts.sent, report.counts.lost));
     if let Some(recovery) = report.recovery_ms {
         sheet.field("recovered", format!("{} s after everything was mended", thousandths(recovery)));
     }

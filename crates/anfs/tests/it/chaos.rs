@@ -1,7 +1,10 @@
 //! Seats of a running devnet are killed, started and parted by the command line, while clients use it.
 
+mod load;
+
 use std::collections::BTreeSet;
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::stream::MaybeTlsStream;
@@ -25,6 +28,9 @@ fn good(output: Output) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// No head for so long: the shard stands still.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A WebSocket that has subscribed to new heads.
 struct Heads(WebSocket<MaybeTlsStream<std::net::TcpStream>>);
 
@@ -32,6 +38,9 @@ impl Heads {
     fn subscribe(devnet: &Devnet) -> Self {
         let url = devnet.description["ws_url"].as_str().expect("the line names the URL");
         let (mut socket, _) = connect(url).expect("it listens");
+        if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
+            stream.set_read_timeout(Some(PATIENCE)).expect("the time is not zero");
+        }
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"] });
         socket.send(Message::text(call.to_string())).expect("it is open");
         let answer: Value = serde_json::from_str(&read(&mut socket)).expect("JSON");
@@ -39,11 +48,16 @@ impl Heads {
         Self(socket)
     }
 
+    /// The next head.
+    fn next(&mut self) -> Value {
+        let news: Value = serde_json::from_str(&read(&mut self.0)).expect("JSON");
+        news["params"]["result"].clone()
+    }
+
     /// Reads heads until one of this height; every one follows on the one before.
     fn follow_to(&mut self, last: &mut Option<Value>, height: u64) {
         loop {
-            let news: Value = serde_json::from_str(&read(&mut self.0)).expect("JSON");
-            let head = news["params"]["result"].clone();
+            let head = self.next();
             if let Some(before) = last {
                 assert_eq!(head["parentHash"], before["hash"], "no gap and no repetition");
             }

@@ -1,8 +1,9 @@
 //! Starts the program, talks to it, and makes sure that nothing outlives a test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(crate) struct Devnet {
     child: Child,
+    /// What it wrote to standard error.
+    log: Arc<Mutex<String>>,
     pub(crate) description: Value,
     pub(crate) rpc: Rpc,
 }
@@ -30,31 +33,55 @@ pub(crate) fn anfs() -> Command {
 impl Devnet {
     /// Starts a devnet on a port of its own and waits until it serves.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = anfs()
+        Self::start_by(anfs(), args)
+    }
+
+    /// A devnet that logs what it does.
+    pub(crate) fn logged(args: &[&str]) -> Self {
+        let mut program = anfs();
+        program.env("ANFS_LOG", "warn,anfs_node=info");
+        Self::start_by(program, args)
+    }
+
+    fn start_by(mut program: Command, args: &[&str]) -> Self {
+        let mut child = program
             .args(["devnet", "--json", "--port", "0"])
             .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program was built with this test");
+        let log: Arc<Mutex<String>> = Arc::default();
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let kept = Arc::clone(&log);
+        // Reads to the end, so that the devnet never waits for its log.
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                log.extend([line.as_str(), "\n"]);
+            }
+        });
         let mut line = String::new();
         let stdout = child.stdout.take().expect("standard output is piped");
         BufReader::new(stdout).read_line(&mut line).expect("standard output can be read");
         if line.is_empty() {
-            let mut words = String::new();
-            let mut stderr = child.stderr.take().expect("standard error is piped");
-            stderr.read_to_string(&mut words).expect("standard error can be read");
-            panic!("the devnet did not start: {words}");
+            reader.join().expect("reading does not panic");
+            panic!("the devnet did not start: {}", log.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let description: Value = serde_json::from_str(&line).expect("--json prints one JSON line");
         let url = description["rpc_url"].as_str().expect("the line names the URL").to_owned();
-        Self { child, rpc: Rpc::new(url), description }
+        Self { child, log, rpc: Rpc::new(url), description }
     }
 
     /// A devnet that keeps its folder.
     pub(crate) fn in_folder(dir: &Path, args: &[&str]) -> Self {
         let dir = dir.to_str().expect("temporary folders have plain names");
         Self::start(&[&["--data-dir", dir], args].concat())
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The wallet of an account.

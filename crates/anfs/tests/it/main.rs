@@ -9,4 +9,5 @@ mod crash;
 mod folder;
 mod harness;
 mod lifecycle;
+mod record;
 mod sim;

@@ -35,6 +35,27 @@ pub enum LogRecord {
     ViewChange(Box<SignedViewChange>),
     /// The opening of a view that this seat leads.
     NewView(Box<NewView>),
+    /// Whether the log may be signed on; the last one counts.
+    Standing(Standing),
+    /// Up to this height the seat may have signed what this log does not hold: nothing is ever signed at or
+    /// below it, nor at all before it is decided here.
+    Floor(Height),
+}
+
+/// Whether a seat may sign on what its log holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Standing {
+    /// The log holds whatever the seat has signed that still matters.
+    #[default]
+    Sound,
+    /// The log was begun in place of one that was lost: the seat watches the chain before it signs, however
+    /// often it is restarted meanwhile.
+    Lost,
+    /// The log was given away for another process to sign on: this one does not sign until it is told to.
+    Retired,
+    /// A certificate of this height holds a signature of the seat that the log does not: another process has its
+    /// key. The seat does not sign until it is told to.
+    Shared(Height),
 }
 
 /// Until when a record must stay in the log.
@@ -44,6 +65,8 @@ pub enum Scope {
     Height(Height),
     /// Until a record of a higher view is in the log.
     View(View),
+    /// Until another [`LogRecord::Standing`] is in the log.
+    Standing,
 }
 
 impl LogRecord {
@@ -56,6 +79,8 @@ impl LogRecord {
             Self::Prepared(certificate) => Scope::Height(certificate.target.height),
             Self::ViewChange(signed) => Scope::View(signed.change.view),
             Self::NewView(opening) => Scope::View(opening.view),
+            Self::Standing(_) => Scope::Standing,
+            Self::Floor(height) => Scope::Height(*height),
         }
     }
 

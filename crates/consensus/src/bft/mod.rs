@@ -11,7 +11,7 @@ mod record;
 mod view_change;
 mod votes;
 
-pub use log::{LOG_RECORD_BYTES_MAX, LogRecord, Scope};
+pub use log::{LOG_RECORD_BYTES_MAX, LogRecord, Scope, Standing};
 pub use quorum::Quorum;
 pub use record::SigningRecord;
 pub use view_change::{Missing, ViewFault, ViewRules};

@@ -10,7 +10,7 @@ use anfs_primitives::{
     VoteTarget,
 };
 
-use super::log::{LogRecord, Scope};
+use super::log::{LogRecord, Scope, Standing};
 
 /// Bodies kept for each height that only a PrepareCert unknown to this seat could call for.
 const SPARE_BODIES: usize = 8;
@@ -23,6 +23,10 @@ const SPARE_BODIES: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub struct SigningRecord {
     floor: Height,
+    standing: Standing,
+    /// Height below which the record is silent although the seat has signed, as long as not all of it is
+    /// decided.
+    silent: Option<Height>,
     votes: BTreeMap<(Height, View), Vec<SignedVote>>,
     /// Own proposals, and blocks of others that were approved. Of two rivals for one (height, view) both may
     /// come to be carried.
@@ -77,7 +81,42 @@ impl SigningRecord {
                     self.opening = Some(*opening);
                 }
             }
+            LogRecord::Standing(standing) => self.standing = standing,
+            LogRecord::Floor(height) => {
+                self.silent = self.silent.max(Some(height));
+                self.raise(height);
+            }
         }
+    }
+
+    /// Takes in what another record of the same seat holds. Nothing is unlearnt: what either of the two forbids
+    /// to sign, the outcome forbids.
+    pub fn merge(&mut self, other: impl IntoIterator<Item = LogRecord>) {
+        for entry in other {
+            self.add(entry);
+        }
+    }
+
+    /// Whether the seat may sign on this record.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Up to which height the seat may have signed what the record does not hold, unless all of that is
+    /// decided.
+    #[must_use]
+    pub fn silent(&self) -> Option<Height> {
+        self.silent
+    }
+
+    /// (Height, view) pairs in which the seat has signed for more than one block: two processes had its key.
+    pub fn contradictions(&self) -> impl Iterator<Item = (Height, View)> {
+        let doubled = self
+            .votes
+            .iter()
+            .filter(|(_, votes)| votes.windows(2).any(|pair| pair[0].target.block != pair[1].target.block));
+        doubled.map(|(place, _)| *place)
     }
 
     /// The view below which this seat has promised to vote no more.
@@ -221,11 +260,19 @@ impl SigningRecord {
         let opening = self.opening.iter().cloned().map(|opening| LogRecord::NewView(Box::new(opening)));
         let prepared = self.prepared.values().cloned().map(LogRecord::Prepared);
         let votes = self.all_votes().cloned().map(LogRecord::Vote);
-        change.chain(opening).chain(self.proposals.values().cloned()).chain(prepared).chain(votes).collect()
+        let standing = Some(self.standing).filter(|standing| *standing != Standing::Sound);
+        let own = standing.map(LogRecord::Standing).into_iter().chain(self.silent.map(LogRecord::Floor));
+        let views = own.chain(change).chain(opening);
+        views.chain(self.proposals.values().cloned()).chain(prepared).chain(votes).collect()
     }
 
     /// A height was decided: nothing is ever signed at or below it again.
     pub fn decided(&mut self, height: Height) {
+        self.silent = self.silent.filter(|silent| *silent > height);
+        self.raise(height);
+    }
+
+    fn raise(&mut self, height: Height) {
         self.floor = self.floor.max(height);
         let first = (self.floor.next(), View::ZERO);
         self.votes = self.votes.split_off(&first);

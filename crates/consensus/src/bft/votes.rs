@@ -36,14 +36,34 @@ struct Kept {
     verified: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Tally {
-    /// By verifier index, then kind.
-    seats: Vec<[Option<Kept>; KINDS]>,
+    /// By kind, then verifier index. On the fast path one kind alone comes: the others take no room.
+    kinds: [Vec<Option<Kept>>; KINDS],
     /// Verifiers that sent a bad signature, by kind: not heard again on that kind.
     struck: [SignerSet; KINDS],
     /// Verifiers whose equivocation has been reported.
     accused: SignerSet,
+}
+
+impl Tally {
+    /// Where the vote of a verifier belongs.
+    fn place(&mut self, voters: usize, kind: usize, seat: usize) -> &mut Option<Kept> {
+        let kept = &mut self.kinds[kind];
+        if kept.is_empty() {
+            kept.resize_with(voters, || None);
+        }
+        &mut kept[seat]
+    }
+
+    /// The vote of a verifier, if it is there.
+    fn kept(&self, kind: usize, seat: usize) -> Option<&Kept> {
+        self.kinds[kind].get(seat)?.as_ref()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Kept> {
+        self.kinds.iter().flatten().flatten()
+    }
 }
 
 /// All votes that are kept. The caller holds the window: it admits only heights that it is working on and
@@ -70,21 +90,16 @@ impl VoteBook {
             return Admission::NotMember;
         };
         let kind = vote.kind as usize;
-        let tally = self.tallies.entry((vote.target.height, vote.target.view)).or_insert_with(|| Tally {
-            seats: vec![[const { None }; KINDS]; voters],
-            struck: [SignerSet::EMPTY; KINDS],
-            accused: SignerSet::EMPTY,
-        });
+        let tally = self.tallies.entry((vote.target.height, vote.target.view)).or_default();
         if tally.struck[kind].contains(seat) || tally.accused.contains(seat) {
             return Admission::Ignored;
         }
-        let kept = &mut tally.seats[seat];
-        let same = kept[kind].as_ref().is_some_and(|kept| kept.vote.target.block == vote.target.block);
+        let same = tally.kept(kind, seat).is_some_and(|kept| kept.vote.target.block == vote.target.block);
         if same {
             return Admission::Ignored;
         }
-        let rival =
-            (0..KINDS).find(|&slot| kept[slot].as_ref().is_some_and(|kept| contradict(&kept.vote, vote)));
+        let rivals = |slot: &usize| tally.kept(*slot, seat).is_some_and(|kept| contradict(&kept.vote, vote));
+        let rival = (0..KINDS).find(rivals);
         let mut verified = verified;
         if let Some(slot) = rival {
             if !verified && !verify_one(crypto, seat, vote) {
@@ -92,15 +107,16 @@ impl VoteBook {
                 return Admission::BadSignature;
             }
             verified = true;
-            let first = kept[slot].take().expect("the rival was found in this slot");
+            let place = tally.place(voters, slot, seat);
+            let first = place.take().expect("the rival was found in this slot");
             if first.verified || verify_one(crypto, seat, &first.vote) {
-                tally.accused.insert(seat);
                 let evidence = Evidence::Votes { first: first.vote.clone(), second: vote.clone() };
-                kept[slot] = Some(Kept { verified: true, ..first });
+                *place = Some(Kept { verified: true, ..first });
+                tally.accused.insert(seat);
                 return Admission::Equivocation(Box::new(evidence));
             }
         }
-        kept[kind] = Some(Kept { vote: vote.clone(), verified });
+        *tally.place(voters, kind, seat) = Some(Kept { vote: vote.clone(), verified });
         Admission::Added
     }
 
@@ -109,11 +125,10 @@ impl VoteBook {
         let Some(seat) = vote.signer.verifier_index() else { return false };
         let Some(tally) = self.tallies.get_mut(&(vote.target.height, vote.target.view)) else { return false };
         let kind = vote.kind as usize;
-        let Some(kept) = tally.seats.get_mut(seat).and_then(|kinds| kinds[kind].as_mut()) else {
-            return false;
-        };
+        let Some(place) = tally.kinds[kind].get_mut(seat) else { return false };
+        let Some(kept) = place else { return false };
         if !kept.verified && !verify_one(crypto, seat, &kept.vote) {
-            tally.seats[seat][kind] = None;
+            *place = None;
             tally.struck[kind].insert(seat);
             return false;
         }
@@ -136,14 +151,14 @@ impl VoteBook {
         let needed = self.quorum.needed(kind);
         let Some(tally) = self.tallies.get_mut(&(target.height, target.view)) else { return Ok(None) };
         let slot = kind.vote() as usize;
-        let kept = tally.seats.iter().filter(|kinds| kinds[slot].is_some()).count();
-        if kept < needed {
+        let votes = &mut tally.kinds[slot];
+        if votes.iter().flatten().count() < needed {
             return Ok(None);
         }
         let mut fresh = Vec::new();
         let mut good = Vec::new();
-        for (seat, kinds) in tally.seats.iter().enumerate() {
-            if let Some(kept) = kinds[slot].as_ref().filter(|kept| kept.vote.target == *target) {
+        for (seat, kept) in votes.iter().enumerate() {
+            if let Some(kept) = kept.as_ref().filter(|kept| kept.vote.target == *target) {
                 let list = if kept.verified { &mut good } else { &mut fresh };
                 list.push((seat, kept.vote.signature));
             }
@@ -155,12 +170,12 @@ impl VoteBook {
             if fresh.is_empty() { Vec::new() } else { crypto.verify_votes(kind.vote(), target, &fresh) };
         for (position, (seat, signature)) in fresh.into_iter().enumerate() {
             if wrong.contains(&position) {
-                if let Some(kept) = tally.seats[seat][slot].take() {
+                if let Some(kept) = votes[seat].take() {
                     bad.push(kept.vote.signer);
                 }
                 tally.struck[slot].insert(seat);
             } else {
-                if let Some(kept) = tally.seats[seat][slot].as_mut() {
+                if let Some(kept) = votes[seat].as_mut() {
                     kept.verified = true;
                 }
                 good.push((seat, signature));
@@ -177,27 +192,22 @@ impl VoteBook {
     #[must_use]
     pub fn fault(&self, kind: VoteKind, target: &VoteTarget) -> Option<anfs_primitives::Fault> {
         let tally = self.tallies.get(&(target.height, target.view))?;
-        tally
-            .seats
-            .iter()
-            .filter_map(|kinds| kinds[kind as usize].as_ref())
-            .filter(|kept| kept.verified && kept.vote.target == *target)
-            .find_map(|kept| kept.vote.fault)
+        let kept = tally.kinds[kind as usize].iter().flatten();
+        kept.filter(|kept| kept.verified && kept.vote.target == *target).find_map(|kept| kept.vote.fault)
     }
 
     /// Whether a verified vote calls this block invalid.
     #[must_use]
     pub fn is_alarmed(&self, target: &VoteTarget) -> bool {
         let Some(tally) = self.tallies.get(&(target.height, target.view)) else { return false };
-        let mut kept = tally.seats.iter().flatten().flatten();
-        kept.any(|kept| kept.verified && is_alert(kept.vote.kind) && kept.vote.target == *target)
+        tally.all().any(|kept| kept.verified && is_alert(kept.vote.kind) && kept.vote.target == *target)
     }
 
     /// Verified votes of any view that call this block invalid.
     #[must_use]
     pub fn alerts(&self, height: Height, block: &anfs_primitives::BlockHash) -> Vec<SignedVote> {
         let views = self.tallies.range((height, View::ZERO)..(height.next(), View::ZERO));
-        let kept = views.flat_map(|(_, tally)| tally.seats.iter().flatten().flatten());
+        let kept = views.flat_map(|(_, tally)| tally.all());
         let alerts =
             kept.filter(|kept| kept.verified && is_alert(kept.vote.kind) && kept.vote.target.block == *block);
         alerts.map(|kept| kept.vote.clone()).collect()
@@ -216,7 +226,7 @@ impl VoteBook {
     /// Votes kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tallies.values().flat_map(|tally| &tally.seats).flatten().flatten().count()
+        self.tallies.values().flat_map(Tally::all).count()
     }
 
     /// Whether nothing is kept.

@@ -216,6 +216,7 @@ impl ShardCore {
             stalled: None,
         };
         core.restore();
+        core.mind_record();
         Ok(core)
     }
 
@@ -274,7 +275,7 @@ impl ShardCore {
         }
         let due = self.wake_ms.is_none_or(|at| at <= self.now_ms) || self.lags();
         if self.dirty || due || (quiet && effects.len() > done) {
-            self.mind_watch();
+            self.mind_watch(effects);
             self.on_time(effects)?;
             while self.settle(effects)? {}
             self.flush_entries(effects);
@@ -297,7 +298,7 @@ impl ShardCore {
             }
             // A timer may fire early: whatever it was set for is announced again.
             Input::Tick => self.wake_ms = None,
-            Input::Release => self.release(),
+            Input::Release => self.release(effects),
             Input::Message { from, message } => self.on_message(from, message, effects)?,
             Input::Built(block) => self.on_built(*block, effects)?,
             Input::Checked { block, depth, result } => self.on_checked(block, depth, result),

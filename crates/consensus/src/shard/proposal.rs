@@ -288,6 +288,9 @@ impl ShardCore {
 
     /// Hands out entries that have become contiguous, for execution ahead, once their parent is known.
     pub(super) fn flush_entries(&mut self, effects: &mut Vec<Effect>) {
+        if self.streams.values().all(|stream| stream.emitted >= stream.entries.len()) {
+            return;
+        }
         let heights: Vec<Height> = self.streams.keys().copied().collect();
         for height in heights {
             let Some(parent) = self.parent_of(height) else { break };

@@ -293,7 +293,7 @@ impl ShardCore {
         effects: &mut Vec<Effect>,
     ) -> Result<(), ConsensusError> {
         self.dirty = true;
-        self.mind_doppelganger(&certificate);
+        self.mind_doppelganger(&certificate, effects);
         let round = self.rounds.entry(certificate.target.height).or_default();
         match certificate.kind {
             CertificateKind::Prepare => {

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic; clippy sees only the test functions")]
 
-mod fake;
+mod faults;
+mod liveness;
 mod net;
+mod one;
+mod record;
 mod scenarios;
 mod thresholds;

@@ -1,48 +1,37 @@
-//! A group of production cores on a seeded network with a virtual clock and a fake executor.
+//! A group of production cores that tests reach into: they see every effect, and say what they like to any core.
+//!
+//! Blocks, signatures, the network and the queue are the simulator's, whose own runs look on from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
 use anfs_consensus::evidence::contradict;
 use anfs_consensus::{
     Anchor, Depth, Effect, Evidence, Input, LogRecord, Offence, ShardConfig, ShardCore,
     shard::SERVE_BLOCKS_MAX,
 };
-use anfs_poh::entries_root;
 use anfs_primitives::{
-    Block, BlockBody, BlockHash, Boundary, BoundedVec, CertifiedBlock, ConsensusMessage, DomainId, Entry,
-    Epoch, Fault, Fragment, Height, NetworkId, RootReference, SealedHeader, SeatIndex, SequencedTransaction,
-    ShardHeader, SignedVote, Slot, View,
+    BlockHash, CertifiedBlock, ConsensusMessage, Height, SealedHeader, SeatIndex, SignedVote, View,
 };
+use anfs_sim::Plan;
+use anfs_sim::blocks::{self, ENTRIES, Flaw, Recipe};
+use anfs_sim::crypto::{Keys, SimCrypto};
+use anfs_sim::network::{Network, Weather};
+use anfs_sim::queue::Queue;
+use anfs_sim::rng::Rng;
 
-use crate::fake::FakeCrypto;
-
-/// A block with this much gas used is invalid in its slice 0.
-pub(crate) const INVALID_GAS: u64 = 13;
-const SLOT_MS: u64 = 100;
 const CHECK_MS: u64 = 5;
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Weather {
-    /// Per 1000.
-    pub(crate) loss: u64,
-    pub(crate) duplication: u64,
-    pub(crate) jitter_ms: u64,
-    /// Per 1000, for fragments alone.
-    pub(crate) fragment_loss: u64,
-}
+/// An input of one seat, and the life of it that the input is for, if it is for one alone: what is on its way
+/// survives a restart of its recipient.
+type Item = (u16, Option<u64>, Input);
 
 pub(crate) struct Net {
     pub(crate) config: ShardConfig,
     pub(crate) cores: Vec<Option<ShardCore>>,
     pub(crate) logs: Vec<Vec<LogRecord>>,
     pub(crate) chains: Vec<Vec<CertifiedBlock>>,
-    pub(crate) weather: Weather,
-    /// Seats whose messages never leave.
-    pub(crate) mute: BTreeSet<u16>,
-    /// Seats that receive nothing.
-    pub(crate) deaf: BTreeSet<u16>,
+    pub(crate) network: Network,
     pub(crate) invalid_heights: BTreeSet<u64>,
     /// Seats that have lost their signing record, and know it.
     pub(crate) watch: BTreeSet<u16>,
@@ -61,117 +50,38 @@ pub(crate) struct Net {
     pub(crate) effects_done: usize,
     pub(crate) now: u64,
     pub(crate) restarts: u64,
-    /// Steps taken by all cores.
-    pub(crate) events: u64,
+    /// This seat's inputs are kept, with their times.
+    pub(crate) recorded: Option<(u16, Vec<(u64, Input)>)>,
     genesis: SealedHeader,
     headers: BTreeMap<BlockHash, SealedHeader>,
-    queue: BTreeMap<(u64, u64), (u16, u64, Input)>,
+    queue: Queue<Item>,
     incarnation: Vec<u64>,
-    sequence: u64,
-    random: u64,
+    rng: Rng,
 }
 
-pub(crate) fn config(verifiers: u16) -> ShardConfig {
-    ShardConfig {
-        network: NetworkId(7),
-        domain: DomainId(1),
-        epoch: Epoch::ZERO,
-        epoch_seed: B256::repeat_byte(9),
-        verifiers,
-        slice_redundancy: (verifiers - 1) / 3 + 1,
-        pipeline_depth: 4,
-        block_gas_limit: 1_000,
-        genesis_time_ms: 0,
-        slot_ms: SLOT_MS,
-        fast_timeout_ms: 300,
-        view_timeout_ms: 1_000,
-        succession: (1..=verifiers).map(SeatIndex).collect(),
-        base: (Height::ZERO, B256::ZERO),
-    }
+/// A shard whose time begins with 0, of which `genesis` is the first block.
+pub(crate) fn shard(verifiers: u16) -> (ShardConfig, SealedHeader) {
+    let plan = Plan::calm(0, verifiers, 0);
+    let config = ShardConfig { genesis_time_ms: 0, ..plan.config((Height::ZERO, BlockHash::ZERO)) };
+    let genesis = blocks::genesis(&config);
+    (ShardConfig { base: (Height::ZERO, genesis.hash()), ..config }, genesis)
 }
 
-pub(crate) fn genesis(config: &ShardConfig) -> SealedHeader {
-    let cut = Boundary { entry: 0, hash: B256::ZERO };
-    ShardHeader {
-        network: config.network,
-        domain: config.domain,
-        height: Height::ZERO,
-        slot: Slot::ZERO,
-        parent: B256::ZERO,
-        epoch: config.epoch,
-        view: View::ZERO,
-        proposer: SeatIndex::GENERATOR,
-        beneficiary: Address::ZERO,
-        root_reference: RootReference::default(),
-        poh_start: B256::ZERO,
-        poh_end: B256::ZERO,
-        boundaries: vec![cut; usize::from(config.verifiers) + 1].try_into().unwrap(),
-        entries_root: B256::ZERO,
-        transactions_root: B256::ZERO,
-        receipts_root: B256::ZERO,
-        logs_bloom: Bloom::ZERO,
-        state_root: B256::ZERO,
-        outbox_root: B256::ZERO,
-        lanes: BoundedVec::new(),
-        inbox_cursors: BoundedVec::new(),
-        gas_used: 0,
-        gas_limit: config.block_gas_limit,
-        base_fee: 1,
-        value_in: U256::ZERO,
-        value_out: U256::ZERO,
-    }
-    .seal()
-}
-
-/// A block on top of a parent, by the leader of a view; `salt` makes it differ from its siblings.
-pub(crate) fn block_of(
-    parent: &SealedHeader,
-    slot: Slot,
-    view: View,
-    proposer: SeatIndex,
-    salt: u64,
-    gas_used: u64,
-) -> Block {
-    let entry = |index: u64, transactions: Vec<SequencedTransaction>| Entry {
-        num_hashes: 4,
-        hash: keccak256([&parent.hash()[..], &index.to_le_bytes(), &salt.to_le_bytes()].concat()),
-        transactions: transactions.try_into().unwrap(),
-    };
-    let encoded = Bytes::copy_from_slice(&[&parent.hash()[..], &salt.to_le_bytes()].concat());
-    let transaction = SequencedTransaction { encoded, sender: Address::repeat_byte(3) };
-    let entries: Vec<Entry> = (0..4)
-        .map(|index| entry(index, if index == 2 { vec![transaction.clone()] } else { Vec::new() }))
-        .collect();
-    let end = entries[3].hash;
-    let mut header = parent.header().clone();
-    header.height = parent.height.next();
-    header.slot = slot;
-    header.view = view;
-    header.proposer = proposer;
-    header.parent = parent.hash();
-    header.poh_start = parent.poh_end;
-    header.poh_end = end;
-    header.entries_root = entries_root(&entries);
-    header.gas_used = gas_used;
-    let mut cuts: Vec<Boundary> = header.boundaries.to_vec();
-    *cuts.last_mut().unwrap() = Boundary { entry: 4, hash: end };
-    header.boundaries = cuts.try_into().unwrap();
-    Block { header: header.seal(), body: BlockBody { entries: entries.try_into().unwrap() } }
+/// Signs for one seat, verifies for all.
+pub(crate) fn signer(verifiers: u16, seat: u16) -> SimCrypto {
+    let keys = Keys::draw(&mut Rng::new(7), usize::from(verifiers) + 1);
+    SimCrypto::new(keys, [SeatIndex(seat)])
 }
 
 impl Net {
     pub(crate) fn new(verifiers: u16, seed: u64) -> Self {
-        let config = config(verifiers);
-        let genesis = genesis(&config);
-        let config = ShardConfig { base: (Height::ZERO, genesis.hash()), ..config };
+        let (config, genesis) = shard(verifiers);
         let seats = usize::from(verifiers) + 1;
         let mut net = Self {
             cores: Vec::new(),
             logs: vec![Vec::new(); seats],
             chains: vec![Vec::new(); seats],
-            weather: Weather { jitter_ms: 3, ..Weather::default() },
-            mute: BTreeSet::new(),
-            deaf: BTreeSet::new(),
+            network: Network::new(seats, Weather::default()),
             invalid_heights: BTreeSet::new(),
             watch: BTreeSet::new(),
             evidence: Vec::new(),
@@ -186,13 +96,12 @@ impl Net {
             effects_done: 0,
             now: 0,
             restarts: 0,
-            events: 0,
+            recorded: None,
             headers: BTreeMap::from([(genesis.hash(), genesis.clone())]),
             genesis,
-            queue: BTreeMap::new(),
+            queue: Queue::default(),
             incarnation: vec![0; seats],
-            sequence: 0,
-            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            rng: Rng::new(seed),
             config,
         };
         for seat in 0..=verifiers {
@@ -203,17 +112,17 @@ impl Net {
         net
     }
 
-    fn boot(&self, seat: u16) -> ShardCore {
-        let crypto = FakeCrypto { own: SeatIndex(seat), verifiers: usize::from(self.config.verifiers) };
+    /// A core as the seat's disk makes it now.
+    pub(crate) fn boot(&self, seat: u16) -> ShardCore {
+        let crypto = Arc::new(signer(self.config.verifiers, seat));
         let chain = &self.chains[usize::from(seat)];
         let tip = chain.last().map_or(&self.genesis, |tip| &tip.block.header);
         let shown = chain.len().saturating_sub(self.config.reach());
         let anchor = Anchor::new(tip, chain[shown..].iter().map(|block| block.certificate.clone()));
-        let log = self.logs[usize::from(seat)].clone();
-        let log = log.iter().map(|record| LogRecord::from_bytes(&record.to_bytes()).unwrap()).collect();
+        let log = self.logs[usize::from(seat)].iter();
+        let log = log.map(|record| LogRecord::from_bytes(&record.to_bytes()).unwrap()).collect();
         let mut core =
-            ShardCore::new(self.config.clone(), Some(SeatIndex(seat)), Arc::new(crypto), anchor, log)
-                .unwrap();
+            ShardCore::new(self.config.clone(), Some(SeatIndex(seat)), crypto, anchor, log).unwrap();
         if self.watch.contains(&seat) {
             core.watch_first();
         }
@@ -224,7 +133,7 @@ impl Net {
         if !self.crash_all {
             return self.restart(seat);
         }
-        self.queue.clear();
+        self.queue.retain(|_| false);
         for seat in 0..=self.config.verifiers {
             self.restart(seat);
         }
@@ -238,37 +147,22 @@ impl Net {
         self.push(1, seat, Input::Start);
     }
 
-    fn random(&mut self, below: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        if below == 0 { 0 } else { self.random % below }
-    }
-
     pub(crate) fn push(&mut self, delay: u64, seat: u16, input: Input) {
-        self.sequence += 1;
         let incarnation = self.incarnation[usize::from(seat)];
-        self.queue.insert((self.now + delay, self.sequence), (seat, incarnation, input));
+        self.queue.push(self.now + delay, (seat, Some(incarnation), input));
     }
 
     pub(crate) fn send(&mut self, from: u16, to: u16, message: &ConsensusMessage) {
         if let ConsensusMessage::FragmentRequest { .. } = message {
             self.fragment_requests += 1;
         }
-        if self.mute.contains(&from) || self.deaf.contains(&to) || from == to {
+        if from == to {
             return;
         }
-        let is_fragment = matches!(message, ConsensusMessage::Fragment(_));
-        let loss = self.weather.loss + if is_fragment { self.weather.fragment_loss } else { 0 };
-        let copies = 1 + u64::from(self.random(1000) < self.weather.duplication);
-        for _ in 0..copies {
-            if self.random(1000) >= loss {
-                let delay = 1 + self.random(self.weather.jitter_ms);
-                let input = Input::Message { from: SeatIndex(from), message: message.clone() };
-                self.sequence += 1;
-                // What is on its way survives a restart of its recipient.
-                self.queue.insert((self.now + delay, self.sequence), (to, u64::MAX, input));
-            }
+        let fate = self.network.send(self.now, SeatIndex(from), SeatIndex(to), message, &mut self.rng);
+        for at in [fate.first_ms, fate.second_ms].into_iter().flatten() {
+            let input = Input::Message { from: SeatIndex(from), message: message.clone() };
+            self.queue.push(at, (to, None, input));
         }
     }
 
@@ -280,17 +174,18 @@ impl Net {
 
     /// Runs until the virtual time.
     pub(crate) fn run_until(&mut self, end: u64) {
-        while let Some((&(at, key), _)) = self.queue.first_key_value().filter(|((at, _), _)| *at <= end) {
+        while let Some((at, (seat, incarnation, input))) = self.queue.pop(end) {
             self.now = at;
-            let (seat, incarnation, input) = self.queue.remove(&(at, key)).unwrap();
             let current = self.incarnation[usize::from(seat)];
-            if incarnation != u64::MAX && incarnation != current {
+            if incarnation.is_some_and(|incarnation| incarnation != current) {
                 continue;
             }
             let Some(core) = self.cores[usize::from(seat)].as_mut() else { continue };
+            if let Some((_, inputs)) = self.recorded.as_mut().filter(|(whose, _)| *whose == seat) {
+                inputs.push((at, input.clone()));
+            }
             let mut effects: Vec<Effect> = Vec::new();
             core.step(at, input, &mut effects).unwrap();
-            self.events += 1;
             for effect in effects {
                 if self.crash_at.is_some_and(|(who, at)| who == seat && at == self.effects_done) {
                     self.crash_at = None;
@@ -320,13 +215,14 @@ impl Net {
         match effect {
             Effect::StartSlot { slot, parent, height, view } => {
                 let bad = view == View::ZERO && self.invalid_heights.contains(&height.0);
-                let gas = if bad { INVALID_GAS } else { 1 };
+                let flaw = bad.then_some(Flaw::Slice(0));
                 // A restarted SG builds another block, as a real one would.
                 let salt = self.restarts;
-                let built = block_of(&self.headers[&parent], slot, view, SeatIndex(seat), salt, gas);
+                let recipe = Recipe { slot, view, proposer: SeatIndex(seat), salt, flaw };
+                let built = blocks::build(&self.headers[&parent], &recipe);
                 self.headers.insert(built.header.hash(), built.header.clone());
-                for (first, entry) in (0u32..).zip(built.body.entries.iter()) {
-                    let fragment = fragment(&built, first, vec![entry.clone()]);
+                for entry in 0..ENTRIES {
+                    let fragment = blocks::fragment(&built, entry..entry + 1);
                     self.broadcast(seat, &ConsensusMessage::Fragment(fragment));
                 }
                 let end = self.config.slot_start_ms(slot.next()).max(self.now + 1);
@@ -334,8 +230,7 @@ impl Net {
             }
             Effect::Check { block, depth, slices } => {
                 self.checks.push((seat, depth, slices.len()));
-                let bad = block.header.gas_used == INVALID_GAS && slices.contains(0);
-                let result = if bad { Err(Fault::Clock { entry: 0 }) } else { Ok(()) };
+                let result = blocks::check(&block.header, slices);
                 self.push(CHECK_MS, seat, Input::Checked { block: block.header.hash(), depth, result });
             }
             Effect::Persist(record) => self.logs[usize::from(seat)].push(record),
@@ -389,7 +284,7 @@ impl Net {
             }
         }
         for block in longest {
-            assert_ne!(block.block.header.gas_used, INVALID_GAS, "validity");
+            assert_eq!(blocks::flaw_of(&block.block.header), None, "validity");
         }
         for (seat, votes) in self.votes.iter().enumerate() {
             for (index, a) in votes.iter().enumerate() {
@@ -407,19 +302,5 @@ impl Net {
             assert!(streams <= window && rounds <= 3 * window, "{streams} {rounds}");
             assert!(votes <= 4 * window * usize::from(self.config.verifiers) * 5, "{votes}");
         }
-    }
-}
-
-pub(crate) fn fragment(block: &Block, first_entry: u32, entries: Vec<Entry>) -> Fragment {
-    Fragment {
-        network: block.header.network,
-        domain: block.header.domain,
-        height: block.header.height,
-        slot: block.header.slot,
-        view: block.header.view,
-        parent: block.header.parent,
-        proposer: block.header.proposer,
-        first_entry,
-        entries: entries.try_into().unwrap(),
     }
 }

@@ -5,17 +5,15 @@ use anfs_consensus::{
     BlsCrypto, Depth, Effect, Evidence, Hold, Input, LogRecord, Offence, Stall, VoteCrypto,
 };
 use anfs_primitives::{
-    Block, CertificateKind, ConsensusMessage, Fault, Height, SealedHeader, SeatIndex, Slot, View, VoteKind,
-    VoteTarget,
+    BlsSignature, CertificateKind, ConsensusMessage, Fault, Height, SeatIndex, SignedVote, Slot, View,
+    VoteKind, VoteTarget,
 };
+use anfs_sim::Weather;
+use anfs_sim::blocks::{self, ENTRIES};
 use proptest::prelude::*;
 
-use crate::fake::FakeCrypto;
-use crate::net::{Net, Weather, block_of, config, fragment, genesis};
-
-fn block(parent: &SealedHeader, slot: Slot, salt: u64, gas_used: u64) -> Block {
-    block_of(parent, slot, View::ZERO, SeatIndex::GENERATOR, salt, gas_used)
-}
+use crate::net::{Net, shard, signer};
+use crate::one::block;
 
 #[test]
 fn a_calm_shard_decides_every_slot_by_the_fast_path() {
@@ -38,7 +36,7 @@ fn a_calm_shard_decides_every_slot_by_the_fast_path() {
 fn with_f_silent_verifiers_the_shard_certifies_slowly_after_one_timeout() {
     for (verifiers, silent) in [(4, vec![2]), (10, vec![1, 5, 9])] {
         let mut net = Net::new(verifiers, 2);
-        net.mute.extend(silent);
+        net.mute(&silent);
         net.run_until(10_000);
         net.check();
         assert!(net.height(0) >= 85, "{verifiers}: {}", net.height(0));
@@ -50,9 +48,9 @@ fn with_f_silent_verifiers_the_shard_certifies_slowly_after_one_timeout() {
 #[test]
 fn the_fast_path_resumes_when_a_silent_verifier_speaks_again() {
     let mut net = Net::new(4, 3);
-    net.mute.insert(3);
+    net.mute(&[3]);
     net.run_until(3_000);
-    net.mute.clear();
+    net.network.heal();
     net.run_until(8_000);
     net.check();
     let tail: Vec<_> = net.chains[0].iter().rev().take(10).map(|block| block.certificate.kind).collect();
@@ -64,12 +62,12 @@ fn the_fast_path_resumes_when_a_silent_verifier_speaks_again() {
 #[test]
 fn more_than_f_silent_verifiers_stop_the_shard_visibly() {
     let mut net = Net::new(4, 4);
-    net.mute.extend([1, 2]);
+    net.mute(&[1, 2]);
     net.run_until(5_000);
     net.check();
     assert_eq!(net.height(0), 0);
     assert!(matches!(net.core(0).status().stalled, Some(Stall::NoProgress { .. })));
-    net.mute.clear();
+    net.network.heal();
     net.run_until(10_000);
     net.check();
     assert!(net.lowest() > 20, "and it goes on when they are back: {}", net.lowest());
@@ -134,7 +132,7 @@ fn an_invalid_slice_is_never_certified_gets_convicted_and_costs_its_proposer_the
 #[test]
 fn lost_fragments_are_asked_for() {
     let mut net = Net::new(4, 7);
-    net.weather = Weather { fragment_loss: 400, jitter_ms: 3, ..Weather::default() };
+    net.network.weather.fragment_loss = 400;
     net.run_until(5_000);
     net.check();
     assert!(net.lowest() >= 35, "{}", net.lowest());
@@ -144,9 +142,9 @@ fn lost_fragments_are_asked_for() {
 #[test]
 fn conflicting_fragments_do_not_make_an_honest_verifier_call_a_good_block_bad() {
     let mut net = Net::new(4, 8);
-    let forged = block(&genesis(&config(4)), Slot(1), 77, 1);
+    let forged = block(&shard(4).1, Slot(1), 77);
     for to in 1..=2 {
-        let part = fragment(&forged, 2, forged.body.entries[2..].to_vec());
+        let part = blocks::fragment(&forged, 2..ENTRIES);
         net.send(0, to, &ConsensusMessage::Fragment(part));
     }
     net.run_until(3_000);
@@ -158,12 +156,12 @@ fn conflicting_fragments_do_not_make_an_honest_verifier_call_a_good_block_bad() 
 #[test]
 fn a_lagging_verifier_catches_up() {
     let mut net = Net::new(4, 9);
-    net.deaf.insert(4);
+    net.deafen(4);
     net.run_until(10_000);
     assert_eq!(net.height(4), 0);
     let before = net.height(0);
     assert!(before > 80);
-    net.deaf.clear();
+    net.network.heal();
     net.run_until(14_000);
     net.check();
     assert!(net.height(4) + 6 >= net.height(0), "{} of {}", net.height(4), net.height(0));
@@ -175,9 +173,10 @@ fn a_lagging_verifier_catches_up() {
 fn equivocation_leaves_evidence() {
     let mut net = Net::new(4, 10);
     net.run_until(50);
-    let crypto = FakeCrypto { own: SeatIndex::GENERATOR, verifiers: 4 };
-    let rogue = FakeCrypto { own: SeatIndex(2), verifiers: 4 };
-    let (a, b) = (block(&genesis(&config(4)), Slot(1), 50, 1), block(&genesis(&config(4)), Slot(1), 51, 1));
+    let crypto = signer(4, 0);
+    let rogue = signer(4, 2);
+    let (_, genesis) = shard(4);
+    let (a, b) = (block(&genesis, Slot(1), 50), block(&genesis, Slot(1), 51));
     for block in [&a, &b, &a] {
         let proposal = crypto.sign_proposal(SeatIndex::GENERATOR, &block.header).unwrap();
         net.send(0, 1, &ConsensusMessage::Proposal(proposal));
@@ -195,13 +194,13 @@ fn equivocation_leaves_evidence() {
 #[test]
 fn bad_signatures_are_penalised_and_do_not_count() {
     let mut net = Net::new(4, 11);
-    net.mute.insert(3);
+    net.mute(&[3]);
     net.run_until(150);
     let block = net.chains[0].first().map(|block| block.block.header.hash()).unwrap_or_default();
-    let rogue = FakeCrypto { own: SeatIndex(3), verifiers: 4 };
+    let rogue = signer(4, 3);
     let mut vote = rogue.sign_vote(SeatIndex(3), VoteKind::InvalidSliced, &target(block), None).unwrap();
     vote.signature[0] ^= 1;
-    net.mute.clear();
+    net.network.heal();
     net.send(3, 1, &ConsensusMessage::Vote(vote.clone()));
     vote.signer = SeatIndex(2);
     net.send(3, 2, &ConsensusMessage::Vote(vote));
@@ -211,7 +210,7 @@ fn bad_signatures_are_penalised_and_do_not_count() {
 }
 
 fn target(block: anfs_primitives::BlockHash) -> VoteTarget {
-    let config = config(4);
+    let (config, _) = shard(4);
     VoteTarget {
         network: config.network,
         epoch: config.epoch,
@@ -251,6 +250,30 @@ fn when_all_seats_die_before_any_effect_the_logs_alone_carry_on() {
     }
 }
 
+/// Nothing but the inputs moves a core: no clock, no chance, no order of a hash table.
+#[test]
+fn the_same_inputs_make_the_same_core() {
+    for seat in [0, 3] {
+        let mut net = Net::new(4, 14);
+        net.network.weather = Weather { loss: 100, duplication: 100, jitter_ms: 80, ..Weather::default() };
+        let mut core = net.boot(seat);
+        net.recorded = Some((seat, Vec::new()));
+        net.run_until(6_000);
+        let (_, inputs) = net.recorded.take().unwrap();
+        assert!(inputs.len() > 500, "{}", inputs.len());
+        let mut effects = Vec::new();
+        for (at, input) in inputs {
+            core.step(at, input, &mut effects).unwrap();
+        }
+        assert_eq!(format!("{core:?}"), format!("{:?}", net.core(seat)));
+        let logged = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Persist(record) => Some(record),
+            _ => None,
+        });
+        assert!(logged.eq(net.logs[usize::from(seat)].iter().cloned()));
+    }
+}
+
 /// The node's timer may fire a moment early; nothing may then be forgotten.
 #[test]
 fn an_early_tick_sets_the_timer_again() {
@@ -278,16 +301,12 @@ fn the_whole_group_restarts_from_disk() {
 
 #[test]
 fn log_records_are_pinned_and_round_trip() {
-    let config = config(4);
-    let block = block(&genesis(&config), Slot(1), 0, 1);
-    let crypto = FakeCrypto { own: SeatIndex(1), verifiers: 4 };
-    let vote = crypto.sign_vote(SeatIndex(1), VoteKind::Commit, &target(block.header.hash()), None).unwrap();
+    let block = block(&shard(4).1, Slot(1), 0);
+    let (target, signature) = (target(block.header.hash()), BlsSignature::repeat_byte(4));
+    let vote = SignedVote { kind: VoteKind::Commit, target, fault: None, signer: SeatIndex(1), signature };
     let records = [
         LogRecord::Vote(vote),
-        LogRecord::Proposal {
-            block: std::sync::Arc::new(block),
-            signature: anfs_primitives::BlsSignature::repeat_byte(5),
-        },
+        LogRecord::Proposal { block: std::sync::Arc::new(block), signature: BlsSignature::repeat_byte(5) },
     ];
     let mut bytes = Vec::new();
     for record in &records {
@@ -296,7 +315,7 @@ fn log_records_are_pinned_and_round_trip() {
     }
     assert_eq!(
         keccak256(bytes).to_string(),
-        "0x85b80fbf26432893bb88f55e38f685ce65613113308c608016c2e4a1d0788f9d"
+        "0x38081f453992172092f0aa5f3d69c0712edb0605a111b74fa2a44686a0f29cfb"
     );
 }
 
@@ -334,13 +353,14 @@ proptest! {
     fn safe_under_any_weather_and_live_after_it(
         seed in any::<u64>(),
         ten in any::<bool>(),
-        loss in 0u64..300,
-        duplication in 0u64..300,
+        loss in 0u16..300,
+        duplication in 0u16..300,
         jitter_ms in 0u64..150,
         crashes in proptest::collection::vec((0u16..5, 100u64..3_000), 0..4),
     ) {
         let mut net = Net::new(if ten { 10 } else { 4 }, seed);
-        net.weather = Weather { loss, duplication, jitter_ms, fragment_loss: loss };
+        let calm = net.network.weather;
+        net.network.weather = Weather { loss, duplication, jitter_ms, fragment_loss: loss, ..calm };
         let mut crashes = crashes;
         crashes.sort_by_key(|&(_, at)| at);
         for (seat, at) in crashes {
@@ -349,7 +369,7 @@ proptest! {
         }
         net.run_until(4_000);
         net.check();
-        net.weather = Weather { jitter_ms: 3, ..Weather::default() };
+        net.network.weather = calm;
         net.run_until(9_000);
         let healed = net.lowest();
         net.run_until(12_000);
@@ -399,12 +419,12 @@ fn a_signature_that_is_not_in_the_record_silences_the_seat() {
     let rogue = target_at(at, keccak256(b"another block"));
     let votes: Vec<_> = (1..=4u16)
         .map(|seat| {
-            let crypto = FakeCrypto { own: SeatIndex(seat), verifiers: 4 };
+            let crypto = signer(4, seat);
             let vote = crypto.sign_vote(SeatIndex(seat), VoteKind::ValidFull, &rogue, None).unwrap();
             (usize::from(seat) - 1, vote.signature)
         })
         .collect();
-    let judge = FakeCrypto { own: SeatIndex::GENERATOR, verifiers: 4 };
+    let judge = signer(4, 0);
     let certificate = judge.aggregate(CertificateKind::Prepare, &rogue, &votes).unwrap();
     net.send(0, 3, &ConsensusMessage::Certificate(certificate));
     net.run_until(520);
@@ -413,6 +433,8 @@ fn a_signature_that_is_not_in_the_record_silences_the_seat() {
     net.run_until(2_000);
     assert_eq!(net.votes[3].len(), said);
     assert!(net.height(3) > at.0 + 5, "it still follows the chain");
+    net.restart(3);
+    assert_eq!(net.core(3).status().hold, Some(Hold::Doppelganger { height: at }), "a restart is no release");
 }
 
 fn target_at(height: Height, block: anfs_primitives::BlockHash) -> VoteTarget {

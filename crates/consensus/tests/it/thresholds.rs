@@ -3,88 +3,39 @@
 use std::sync::Arc;
 
 use anfs_consensus::bft::{Quorum, SigningRecord, ViewFault, ViewRules};
-use anfs_consensus::{Anchor, Depth, Effect, Input, LogRecord, ShardConfig, ShardCore, VoteCrypto};
+use anfs_consensus::{Depth, Effect, Input, LogRecord, VoteCrypto};
 use anfs_primitives::{
     Block, BoundedVec, CertificateKind, ConsensusMessage, Fault, Height, HeightReport, SeatIndex, Slot, View,
     ViewChange, ViewTimeout, VoteKind, VoteTarget,
 };
+use anfs_sim::crypto::SimCrypto;
 
-use crate::fake::FakeCrypto;
-use crate::net::{block_of, config, fragment, genesis};
+use crate::net::{shard, signer};
+use crate::one::{One, block};
 
 /// Verifier 1 of seven: f = 2, q = 5.
-struct One {
-    core: ShardCore,
-    now_ms: u64,
-    config: ShardConfig,
-}
-
 fn one() -> One {
-    let config = config(7);
-    let genesis = genesis(&config);
-    let config = ShardConfig { base: (Height::ZERO, genesis.hash()), ..config };
-    let crypto = Arc::new(FakeCrypto { own: SeatIndex(1), verifiers: 7 });
-    let core =
-        ShardCore::new(config.clone(), Some(SeatIndex(1)), crypto, Anchor::new(&genesis, []), Vec::new());
-    let mut one = One { core: core.unwrap(), now_ms: 200, config };
-    one.step(Input::Start);
-    one
+    One::new(7, 1)
 }
 
-fn of(seat: u16) -> FakeCrypto {
-    FakeCrypto { own: SeatIndex(seat), verifiers: 7 }
+fn of(seat: u16) -> SimCrypto {
+    signer(7, seat)
 }
 
 impl One {
-    fn step(&mut self, input: Input) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        self.core.step(self.now_ms, input, &mut effects).unwrap();
-        effects
-    }
-
-    fn tell(&mut self, from: u16, message: ConsensusMessage) -> Vec<Effect> {
-        self.step(Input::Message { from: SeatIndex(from), message })
-    }
-
     fn wish(&mut self, from: u16, view: u64) -> Vec<Effect> {
         let wish = ViewTimeout { epoch: self.config.epoch, view: View(view), tip: Height::ZERO };
         self.tell(from, ConsensusMessage::ViewTimeout(wish))
     }
 
-    fn promise(&mut self, from: u16, view: u64) -> Vec<Effect> {
-        let change = ViewChange {
-            network: self.config.network,
-            epoch: self.config.epoch,
-            domain: self.config.domain,
-            view: View(view),
-            decided: BoundedVec::new(),
-            reports: BoundedVec::new(),
-        };
-        let signed = of(from).sign_view_change(SeatIndex(from), change).unwrap();
-        self.tell(from, ConsensusMessage::ViewChange(Box::new(signed)))
-    }
-
-    fn view(&self) -> View {
-        self.core.status().view
-    }
-
     /// Is shown a block and finds its own slices right.
     fn approve(&mut self) -> (Block, VoteTarget) {
-        let block = block_of(&genesis(&self.config), Slot(1), View::ZERO, SeatIndex::GENERATOR, 1, 1);
+        let block = block(&self.genesis, Slot(1), 1);
         let hash = block.header.hash();
-        let proposal = of(0).sign_proposal(SeatIndex::GENERATOR, &block.header).unwrap();
-        self.tell(0, ConsensusMessage::Fragment(fragment(&block, 0, block.body.entries.to_vec())));
-        self.tell(0, ConsensusMessage::Proposal(proposal));
+        self.show(&block);
         let said = self.step(Input::Checked { block: hash, depth: Depth::Sliced, result: Ok(()) });
         assert_eq!(votes(&said), [VoteKind::ValidSliced]);
-        let target = VoteTarget {
-            network: self.config.network,
-            epoch: self.config.epoch,
-            domain: self.config.domain,
-            height: Height(1),
-            view: View::ZERO,
-            block: hash,
-        };
+        let target = self.target(1, 0, hash);
         (block, target)
     }
 }
@@ -117,11 +68,15 @@ fn f_wishes_are_heard_f_plus_one_joined_and_a_quorum_obeyed() {
 #[test]
 fn f_promises_take_nobody_along_and_f_plus_one_do() {
     let mut one = one();
+    let promise = |one: &mut One, seat, view| {
+        let promise = one.promise(seat, view, Vec::new(), Vec::new());
+        one.tell(seat, ConsensusMessage::ViewChange(Box::new(promise)))
+    };
     for seat in [2, 3, 3] {
-        one.promise(seat, 4);
+        promise(&mut one, seat, 4);
         assert_eq!(one.view(), View::ZERO);
     }
-    let effects = one.promise(4, 3);
+    let effects = promise(&mut one, 4, 3);
     assert_eq!(one.view(), View(3), "three have left for view 3 or higher");
     let promised = |effect: &Effect| matches!(effect, Effect::Persist(LogRecord::ViewChange(own)) if own.change.view == View(3));
     assert!(effects.iter().any(promised), "and it promises the same");
@@ -152,7 +107,7 @@ fn votes_that_may_be_lost_are_said_again() {
 
 #[test]
 fn one_proposal_a_view_across_restarts() {
-    let block = block_of(&genesis(&config(7)), Slot(1), View::ZERO, SeatIndex::GENERATOR, 1, 1);
+    let block = block(&shard(7).1, Slot(1), 1);
     let proposal = of(0).sign_proposal(SeatIndex::GENERATOR, &block.header).unwrap();
     let log = vec![LogRecord::Proposal { block: Arc::new(block), signature: proposal.signature }];
     let record = SigningRecord::replay(Height::ZERO, log);

@@ -1,11 +1,15 @@
 //! Integration tests of the execution crate.
 
 #[cfg(test)]
+mod bank;
+#[cfg(test)]
 mod blocks;
 #[cfg(test)]
 mod conservation;
 #[cfg(test)]
 mod contracts;
+#[cfg(test)]
+mod domains;
 #[cfg(test)]
 mod invalid;
 #[cfg(test)]

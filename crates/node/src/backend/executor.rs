@@ -149,7 +149,10 @@ fn refusal(error: ExecutionError) -> BackendError {
         }
         ExecutionError::TraceTooLarge { .. } => BackendError::LimitExceeded(error.to_string()),
         ExecutionError::Simulation { code, message } => BackendError::Coded { code, message },
-        ExecutionError::State(_) | ExecutionError::Evm(_) | ExecutionError::SystemCall { .. } => {
+        ExecutionError::State(_)
+        | ExecutionError::Evm(_)
+        | ExecutionError::SystemCall { .. }
+        | ExecutionError::Inbox { .. } => {
             tracing::error!(%error, "a simulation failed for a local reason");
             BackendError::Internal(error.to_string())
         }

@@ -16,8 +16,7 @@ impl TxPool for SeatBackend {
         signed.check_network(seat.context.spec.network).map_err(|error| rejected(&error))?;
         let tx = signed.recover().map_err(|error| rejected(&error))?;
         let hash = *tx.hash();
-        let (_, state) = seat.chain.head_state();
-        let added = seat.context.admit(tx.clone(), &state).map_err(|refusal| match refusal {
+        let added = seat.context.admit(tx.clone()).map_err(|refusal| match refusal {
             Refusal::Pool(error) => rejected(&error),
             Refusal::Local(error) => error.into(),
         })?;

@@ -30,6 +30,12 @@ pub(crate) fn describe_hold(hold: Hold) -> String {
         Hold::Doppelganger { height } => {
             format!("block {height} holds its signature, which it did not make: another process has its key")
         }
+        Hold::Retired => {
+            "its signing record was exported for another process to sign on: import it again, or release the seat".into()
+        }
+        Hold::Behind { until } => {
+            format!("its signing record was imported: it catches up to height {until} before it signs")
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 use anfs_primitives::Slot;
+use anfs_state::{AccountChange, AccountInfo, StateChanges};
 
 use super::*;
-use crate::chain::ChainLimits;
-use crate::testing::{Scene, child};
+use crate::chain::{ChainLimits, chain_block};
+use crate::testing::{Scene, child, transfer};
 
 fn executed(context: &SeatContext, parent: &ExecutedBlock) -> Arc<ExecutedBlock> {
     let header = child(&parent.header, parent.header.hash()).seal();
@@ -29,6 +30,39 @@ fn a_place_knows_every_ancestor_that_the_chain_does_not_show_yet() {
     let place = blocks.place(&tip, Slot(99), alloy_primitives::Address::ZERO);
     assert_eq!(place.ancestors.last().map(|(height, _)| height.0), Some(7));
     assert!(blocks.get(&genesis.header.hash()).is_none());
+}
+
+#[test]
+fn accounts_are_those_of_the_newest_block() {
+    let scene = Scene::new(1, ChainLimits::CONSENSUS);
+    let (chain, accounts) = (&scene.context.chain, &scene.context.accounts);
+    let sender = transfer(0).sender();
+    let before = accounts.of(&sender, chain).unwrap();
+    assert!(before.nonce == 0 && !before.balance.is_zero());
+    assert_eq!(accounts.known(&sender, Height::ZERO), Some(before), "kept for the next one");
+
+    let (head, state) = chain.head_state();
+    let info = AccountInfo { nonce: 7, ..state.account(&sender).unwrap().unwrap() };
+    let change = AccountChange { info: Some(info), wipe_storage: false, storage: BTreeMap::new() };
+    let changes = StateChanges { accounts: BTreeMap::from([(sender, change)]), codes: BTreeMap::new() };
+    let header = child(&head.header, head.header.hash()).seal();
+    let block = chain_block(&scene.context.spec, header, None, Arc::new([]), Arc::new([]));
+    chain.publish(Arc::new(block), state.apply(&changes).unwrap());
+    assert_eq!(accounts.of(&sender, chain).unwrap().nonce, 7);
+    // Somebody who had begun to read before the block came brings nothing old back.
+    accounts.keep(sender, before, Height::ZERO);
+    assert_eq!(accounts.of(&sender, chain).unwrap().nonce, 7);
+}
+
+#[test]
+fn accounts_kept_are_bounded() {
+    let accounts = HeadAccounts::default();
+    for index in 0..3 * HeadAccounts::MAX as u64 {
+        let address = Address::left_padding_from(&index.to_be_bytes());
+        accounts.keep(address, AccountView { nonce: index, ..AccountView::default() }, Height(1));
+        assert_eq!(accounts.known(&address, Height(1)).map(|account| account.nonce), Some(index));
+    }
+    assert!(accounts.0.lock().1.len() <= HeadAccounts::MAX);
 }
 
 #[test]

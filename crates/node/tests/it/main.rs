@@ -8,5 +8,6 @@ mod disk;
 mod folder;
 mod harness;
 mod restart;
+mod slice_work;
 mod takeover;
 mod wire;

@@ -45,6 +45,15 @@ pub(crate) fn start_seat(api: &Api, mut params: Params<'_>) -> Reply {
     json(&control.seats())
 }
 
+/// `devnet_releaseSeat(seat)`
+pub(crate) fn release_seat(api: &Api, mut params: Params<'_>) -> Reply {
+    let control = control(api)?;
+    let seat: SeatIndex = params.required()?;
+    params.end()?;
+    control.release_seat(seat)?;
+    json(&control.seats())
+}
+
 /// `devnet_cut(seats)`
 pub(crate) fn cut(api: &Api, mut params: Params<'_>) -> Reply {
     let control = control(api)?;

@@ -14,6 +14,7 @@ mod actor;
 mod noise;
 mod proposer;
 mod shape;
+mod stall;
 #[cfg(test)]
 mod tests;
 mod twins;
@@ -41,6 +42,13 @@ pub enum Behaviour {
     Slow {
         /// How much.
         by_ms: u64,
+    },
+    /// As leader it gives its blocks out one by one, each just before the others give it up.
+    ///
+    /// No rule is broken and the shard never stands still, so this is not among [`Behaviour::all`].
+    Stall {
+        /// How long before.
+        spare_ms: u64,
     },
     /// It speaks to one half of the others only.
     Selective,
@@ -102,6 +110,7 @@ impl Behaviour {
         match self {
             Self::Dead => "dead",
             Self::Slow { .. } => "slow",
+            Self::Stall { .. } => "stall",
             Self::Selective => "selective",
             Self::Equivocate(_) => "equivocate",
             Self::Invalid { flaw: Flaw::Slice(_), .. } => "invalid slice",
@@ -126,7 +135,7 @@ impl Behaviour {
         }
     }
 
-    /// Every behaviour, with every style it has, in a shard of so many verifiers.
+    /// Every behaviour that swarms draw, with every style it has, in a shard of so many verifiers.
     #[must_use]
     pub fn all(verifiers: u16) -> Vec<Self> {
         let share = 300;
@@ -208,6 +217,7 @@ impl Behaviour {
             Self::Dead => Box::new(Dead),
             Self::Twins => Box::new(twins::Twins::new(boot)),
             Self::Slow { by_ms } => under(boot, noise::Slow::new(by_ms)),
+            Self::Stall { spare_ms } => under(boot, stall::Stall::new(spare_ms)),
             Self::Selective => under(boot, noise::Selective),
             Self::Equivocate(style) => under(boot, proposer::Equivocate::new(style)),
             Self::Invalid { flaw, share } => under(boot, proposer::Invalid { flaw, share: share.into() }),

@@ -32,7 +32,7 @@ fn bears(seed: u64, verifiers: u16, byzantine: &[(u16, Behaviour)]) -> Report {
     let report = World::new(plan(seed, verifiers, byzantine)).run();
     let first = report.violations.first().map(ToString::to_string);
     assert_eq!(first, None, "seed {seed}, {verifiers} verifiers, {byzantine:?}");
-    assert!(report.decided_heights >= 8, "{byzantine:?}");
+    assert!(report.counts.decided_heights >= 8, "{byzantine:?}");
     report
 }
 
@@ -47,6 +47,7 @@ fn misdeed_of(how: &Behaviour) -> &'static str {
     match how {
         Behaviour::Dead => "dead",
         Behaviour::Slow { .. } => "late message",
+        Behaviour::Stall { .. } => "stalled block",
         Behaviour::Selective => "selective silence",
         Behaviour::Equivocate(_) => "equivocation",
         Behaviour::Invalid { flaw: Flaw::State, .. } => "invalid state root",
@@ -87,7 +88,7 @@ fn each_behaviour(verifiers: u16, seeds: std::ops::Range<u64>) {
         }
         for seed in seeds.clone() {
             for group in &groups {
-                for (what, count) in bears(seed, verifiers, group).injected {
+                for (what, count) in bears(seed, verifiers, group).counts.injected {
                     *injected.entry(what).or_default() += count;
                 }
             }
@@ -142,7 +143,7 @@ fn drawn_behaviours_suit_their_seats() {
 }
 
 fn evidence(report: &Report, kind: &str) -> u64 {
-    report.evidence.get(kind).copied().unwrap_or_default()
+    report.counts.evidence.get(kind).copied().unwrap_or_default()
 }
 
 #[test]
@@ -157,8 +158,8 @@ fn false_alerts_leave_evidence_and_cost_no_leader_its_view() {
         let faults = (verifiers - 1) / 3;
         let report = bears(3, verifiers, &group(faults, &Behaviour::FalseAlert, None));
         assert!(evidence(&report, "false alert") > 0, "{report:?}");
-        assert_eq!(report.convictions, 0);
-        assert!(report.slow > 0 && report.fast > 0, "{report:?}");
+        assert_eq!(report.counts.convictions, 0);
+        assert!(report.counts.slow > 0 && report.counts.fast > 0, "{report:?}");
     }
 }
 
@@ -178,7 +179,10 @@ fn an_invalid_slice_at_any_place_is_convicted_with_evidence() {
     for slice in 0..10 {
         let how = Behaviour::Invalid { flaw: Flaw::Slice(slice), share: 1000 };
         let report = bears(u64::from(slice), 10, &[(0, how)]);
-        assert!(report.convictions > 0 && evidence(&report, "invalid block") > 0, "{slice}: {report:?}");
+        assert!(
+            report.counts.convictions > 0 && evidence(&report, "invalid block") > 0,
+            "{slice}: {report:?}"
+        );
     }
 }
 
@@ -188,7 +192,7 @@ fn colluders_do_not_get_their_slice_past_one_honest_checker() {
         for colluders in 1..=3 {
             let how = Behaviour::Collude { slice, share: 1000 };
             let report = bears(u64::from(slice), 10, &group(colluders, &how, Some(how.clone())));
-            let vouched = report.injected.get("vouched for an invalid block");
+            let vouched = report.counts.injected.get("vouched for an invalid block");
             assert!(vouched.is_some_and(|count| *count > 0), "{report:?}");
             assert!(evidence(&report, "invalid block") > 0, "{slice} {colluders}: {report:?}");
         }
@@ -198,9 +202,9 @@ fn colluders_do_not_get_their_slice_past_one_honest_checker() {
 #[test]
 fn shares_that_cancel_are_found_one_by_one_and_harm_no_honest_seat() {
     let report = bears(2, 7, &group(2, &Behaviour::CancelShares, None));
-    assert!(report.injected["shifted share"] > 20);
+    assert!(report.counts.injected["shifted share"] > 20);
     assert_eq!(report.penalties, 0, "{report:?}");
-    assert_eq!(report.fast, 0, "a FastCert needs all shares, and two are never right");
+    assert_eq!(report.counts.fast, 0, "a FastCert needs all shares, and two are never right");
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn bodies_withheld_from_some_are_fetched_from_others() {
     calm.heal_at_ms = 1;
     let report = World::new(calm).run();
     assert!(report.passed(), "{report:?}");
-    assert_eq!(report.views_changed, 0, "nobody needs another leader: {report:?}");
+    assert_eq!(report.counts.views_changed, 0, "nobody needs another leader: {report:?}");
 }
 
 #[test]
@@ -228,7 +232,8 @@ fn openings_that_are_wrong_are_refused_and_those_that_are_sly_do_no_harm() {
         for seed in 0..4 {
             let generator = Behaviour::Equivocate(Rivalry::Halves);
             let report = bears(seed, 7, &group(2, &Behaviour::BadOpening(how), Some(generator)));
-            own_blocks += report.injected.get("own block in a bad opening").copied().unwrap_or_default();
+            own_blocks +=
+                report.counts.injected.get("own block in a bad opening").copied().unwrap_or_default();
         }
         assert!(own_blocks > 0 || how == Opening::Stale, "{how:?}");
     }

@@ -240,7 +240,7 @@ fn evidence_must_prove_its_point_and_spare_the_innocent() {
     let empty = votes(&bench, bench.a);
     bench.checker.evidence(&empty, false, &mut report);
     assert_eq!(bench.rules(), [Rule::Evidence]);
-    assert_eq!(report.evidence["two votes"], 3);
+    assert_eq!(report.counts.evidence["two votes"], 3);
 }
 
 #[test]

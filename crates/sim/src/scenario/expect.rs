@@ -5,11 +5,12 @@ use anfs_primitives::SeatIndex;
 use super::ScenarioError;
 use super::timeline::Timeline;
 use super::words::Words;
+use crate::plan::Timing;
 use crate::report::{Report, Rule};
 use crate::trace::seat_name;
 
 const FORMS: &str = "after expect comes safe, broken RULE, height, view, fast, slow, decided, convictions, gap, \
-                     convicted, acting, evidence or no";
+                     next, convicted, acting, evidence or no";
 
 /// One line that begins with `expect`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,11 @@ enum What {
         relation: Relation,
         value: u64,
     },
+    /// A new height, of that seat's block or of any.
+    Next {
+        of: Option<SeatIndex>,
+        within: Span,
+    },
     Convicted {
         height: u64,
     },
@@ -42,6 +48,45 @@ enum What {
         of: Option<String>,
         none: bool,
     },
+}
+
+/// A length of time in the shard's own measures: `3 slots + view + 20ms`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    slots: u64,
+    /// Times Δ_view.
+    views: u64,
+    ms: u64,
+}
+
+impl Span {
+    const SLOTS_MAX: u64 = 10_000;
+
+    fn parse(words: &mut Words<'_>) -> Result<Self, ScenarioError> {
+        let mut span = Self::default();
+        loop {
+            match words.peek() {
+                Some("view") => {
+                    words.must("view")?;
+                    span.views += 1;
+                }
+                Some(word) if word.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    span.slots += words.number_in("the number of slots", 1, Self::SLOTS_MAX)?;
+                    if !words.take("slot") {
+                        words.must("slots")?;
+                    }
+                }
+                _ => span.ms += words.time_ms()?,
+            }
+            if !words.take("+") {
+                return Ok(span);
+            }
+        }
+    }
+
+    fn in_ms(self, timing: &Timing) -> u64 {
+        self.slots * timing.slot_ms + self.views * timing.view_timeout_ms + self.ms
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +130,9 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Expectation, ScenarioError>
             break;
         }
     }
+    if by_ms.is_some() && matches!(what, What::Next { .. }) {
+        return words.fail("the end is said twice", "leave out `by`: `within` says how long");
+    }
     if by_ms.is_some_and(|by| by < after_ms) {
         return words.fail("the end lies before the start", "let `by` be later than `after`");
     }
@@ -115,6 +163,12 @@ fn what(words: &mut Words<'_>) -> Result<What, ScenarioError> {
     match word {
         "safe" => Ok(What::Safe),
         "broken" => rule(words),
+        "next" => {
+            words.must("block")?;
+            let of = if words.take("of") { Some(words.seat()?) } else { None };
+            words.must("within")?;
+            Ok(What::Next { of, within: Span::parse(words)? })
+        }
         "convicted" => {
             words.must("height")?;
             Ok(What::Convicted { height: words.number("a height")? })
@@ -222,6 +276,7 @@ impl Expectation {
             What::Measure { of, only, relation, value } => {
                 self.measured(*of, *only, *relation, *value, timeline, by_ms)
             }
+            What::Next { of, within } => self.next_block(*of, *within, timeline),
             What::Convicted { height } => {
                 let convicted =
                     timeline.convictions.iter().any(|(at, found)| *at <= by_ms && found == height);
@@ -254,6 +309,18 @@ impl Expectation {
 
     fn unmet(&self, found: &str) -> String {
         format!("line {}: {}: {found}", self.line, self.text)
+    }
+
+    fn next_block(&self, of: Option<SeatIndex>, within: Span, timeline: &Timeline) -> Option<String> {
+        let within_ms = within.in_ms(&timeline.timing);
+        match timeline.next(of, self.after_ms) {
+            Some(next) if next.at_ms - self.after_ms <= within_ms => None,
+            Some(next) => {
+                let (height, took) = (next.height, next.at_ms - self.after_ms);
+                Some(format!("height {height} came after {took} ms, not within {within_ms} ms"))
+            }
+            None => Some(format!("none came until the run ended at {} ms", timeline.end_ms)),
+        }
     }
 
     fn measured(

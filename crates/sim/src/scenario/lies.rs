@@ -6,7 +6,7 @@ use crate::blocks::Flaw;
 use crate::byzantine::{Behaviour, Lie, Opening, Rivalry, Shape, Withheld};
 use crate::plan::Plan;
 
-const LIES: &str = "write silent, slow by 300ms, selective, equivocate, invalid-slice 3, invalid-state, \
+const LIES: &str = "write silent, slow by 300ms, stall by 50ms, selective, equivocate, invalid-slice 3, invalid-state, \
                     collude slice 3, withhold, misshape, usurp, false-alert, lazy, double-vote, hoard, cancel-shares, \
                     lying-promise, conflicting-promise, bad-opening, replay, bogus-certificates, spam, pollute \
                     or twins";
@@ -52,6 +52,10 @@ pub(super) fn parse(words: &mut Words<'_>, plan: &Plan) -> Result<Behaviour, Sce
         "slow" => {
             words.must("by")?;
             Behaviour::Slow { by_ms: words.time_ms()? }
+        }
+        "stall" => {
+            words.must("by")?;
+            Behaviour::Stall { spare_ms: words.time_ms()? }
         }
         "selective" => Behaviour::Selective,
         "equivocate" => Behaviour::Equivocate(style(words, &RIVALRIES)?),

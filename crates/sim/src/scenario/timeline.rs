@@ -3,7 +3,7 @@
 use anfs_primitives::{CertificateKind, ConsensusMessage, SeatIndex};
 
 use crate::observe::{Observer, TraceEvent};
-use crate::plan::{Event, Plan};
+use crate::plan::{Event, Plan, Timing};
 use crate::trace::evidence_name;
 
 /// One seat over time. Each list ascends by time, and its last element before a moment holds then.
@@ -24,12 +24,22 @@ pub(super) struct Found {
     pub(super) what: &'static str,
 }
 
+/// A height that an honest seat was the first to decide.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decision {
+    pub(super) at_ms: u64,
+    pub(super) height: u64,
+    fast: bool,
+    pub(super) proposer: SeatIndex,
+}
+
 /// A run as its honest seats saw it.
 #[derive(Clone, Debug)]
 pub(super) struct Timeline {
     lives: Vec<Life>,
-    /// When the first honest seat decided a height, which, and whether fast.
-    pub(super) decisions: Vec<(u64, u64, bool)>,
+    pub(super) timing: Timing,
+    /// By ascending time and height.
+    decisions: Vec<Decision>,
     /// When an honest seat first showed the conviction of a block, and of which height.
     pub(super) convictions: Vec<(u64, u64)>,
     pub(super) evidence: Vec<Found>,
@@ -49,6 +59,7 @@ impl Timeline {
         let life = |seat| Life { honest: plan.is_honest(seat), ..Life::default() };
         Self {
             lives: plan.seats().map(life).collect(),
+            timing: plan.timing,
             decisions: Vec::new(),
             convictions: Vec::new(),
             evidence: Vec::new(),
@@ -91,17 +102,26 @@ impl Timeline {
         open.max_by_key(|(_, view, _)| *view).map_or(SeatIndex::GENERATOR, |(.., leader)| *leader)
     }
 
+    /// What was first decided in a stretch of time.
+    fn decisions(&self, after_ms: u64, by_ms: u64) -> impl Iterator<Item = &Decision> {
+        self.decisions.iter().filter(move |decision| decision.at_ms > after_ms && decision.at_ms <= by_ms)
+    }
+
     /// Heights first decided in a stretch of time, fast and slow.
     pub(super) fn decided(&self, after_ms: u64, by_ms: u64) -> (u64, u64) {
-        let within = self.decisions.iter().filter(|(at, ..)| *at > after_ms && *at <= by_ms);
-        within.fold((0, 0), |(fast, slow), (.., is_fast)| {
-            (fast + u64::from(*is_fast), slow + u64::from(!*is_fast))
+        self.decisions(after_ms, by_ms).fold((0, 0), |(fast, slow), decision| {
+            (fast + u64::from(decision.fast), slow + u64::from(!decision.fast))
         })
+    }
+
+    /// The first new height after a moment, of any seat's block or of one seat's.
+    pub(super) fn next(&self, of: Option<SeatIndex>, after_ms: u64) -> Option<&Decision> {
+        self.decisions(after_ms, u64::MAX).find(|decision| of.is_none_or(|seat| decision.proposer == seat))
     }
 
     /// The longest time in a stretch without a new height.
     pub(super) fn gap_ms(&self, after_ms: u64, by_ms: u64) -> u64 {
-        let times = self.decisions.iter().map(|(at, ..)| *at).filter(|at| *at > after_ms && *at <= by_ms);
+        let times = self.decisions(after_ms, by_ms).map(|decision| decision.at_ms);
         let mut last = after_ms;
         let mut longest = 0;
         for at in times.chain([by_ms]) {
@@ -119,11 +139,12 @@ impl Timeline {
 impl Observer for Timeline {
     fn on(&mut self, at_ms: u64, event: &TraceEvent) {
         match event {
-            TraceEvent::Decided { seat, height, kind, .. } => {
+            TraceEvent::Decided { seat, height, kind, proposer, .. } => {
                 let Some(life) = self.life(*seat) else { return };
                 life.heights.push((at_ms, height.0));
-                if self.decisions.last().is_none_or(|(_, last, _)| *last < height.0) {
-                    self.decisions.push((at_ms, height.0, *kind == CertificateKind::Fast));
+                if self.decisions.last().is_none_or(|last| last.height < height.0) {
+                    let (height, fast) = (height.0, *kind == CertificateKind::Fast);
+                    self.decisions.push(Decision { at_ms, height, fast, proposer: *proposer });
                 }
             }
             TraceEvent::View { seat, view, leader, open } => {

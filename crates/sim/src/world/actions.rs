@@ -141,12 +141,12 @@ impl World {
             return;
         }
         let fate = self.network.send(self.now_ms, from, to, message, &mut self.wires);
-        self.report.sent += 1;
+        self.report.counts.sent += 1;
         for at_ms in [fate.first_ms, fate.second_ms].into_iter().flatten() {
             self.queue.push(at_ms, Item::Deliver { from, to, message: message.clone() });
         }
         if fate.first_ms.is_none() {
-            self.report.lost += 1;
+            self.report.counts.lost += 1;
         }
         if !self.observers.is_empty() {
             for arrives_ms in [Some(fate.first_ms), fate.second_ms.map(Some)].into_iter().flatten() {

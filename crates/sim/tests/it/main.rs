@@ -1,5 +1,6 @@
 //! The simulator against itself, and the shard against the simulator.
 
+mod claims;
 mod picture;
 mod runs;
 mod scenarios;

@@ -42,7 +42,10 @@ fn the_page_has_lanes_messages_and_what_happened() {
     assert_eq!(field(&html, "roles"), r#"["","","","false alert",""]"#);
     assert_eq!(field(&html, "window"), "[0,6000]");
     assert_eq!(field(&html, "cut"), "\"\"");
-    assert!(field(&html, "facts").contains(&format!("[\"blocks decided\",\"{}\"]", report.decided_heights)));
+    assert!(
+        field(&html, "facts")
+            .contains(&format!("[\"blocks decided\",\"{}\"]", report.counts.decided_heights))
+    );
     let story = field(&html, "story");
     for words in
         ["SG is down", "SG is back", "view 1 is open: SV1 acts as SG", "false alert", "not heard by SV2"]

@@ -9,9 +9,9 @@ fn a_calm_shard_decides_every_slot_by_the_fast_path() {
     for verifiers in [1, 4, 7, 10] {
         let report = World::new(Plan::calm(1, verifiers, 5_000)).run();
         assert!(report.passed(), "{:?}", report.violations);
-        assert!(report.decided_heights >= 47, "{verifiers}: {}", report.decided_heights);
-        assert_eq!((report.slow, report.views_changed, report.penalties), (0, 0, 0));
-        assert!(report.evidence.is_empty() && report.injected.is_empty());
+        assert!(report.counts.decided_heights >= 47, "{verifiers}: {}", report.counts.decided_heights);
+        assert_eq!((report.counts.slow, report.counts.views_changed, report.penalties), (0, 0, 0));
+        assert!(report.counts.evidence.is_empty() && report.counts.injected.is_empty());
     }
 }
 
@@ -21,8 +21,8 @@ fn a_dead_generator_is_succeeded() {
     plan.byzantine.insert(SeatIndex::GENERATOR, Behaviour::Dead);
     let report = World::new(plan).run();
     assert!(report.passed(), "{:?}", report.violations);
-    assert_eq!(report.views_changed, 1);
-    assert!(report.decided_heights >= 35, "{}", report.decided_heights);
+    assert_eq!(report.counts.views_changed, 1);
+    assert!(report.counts.decided_heights >= 35, "{}", report.counts.decided_heights);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn all_seats_die_at_once_and_go_on_from_their_disks() {
         (plan.heal_at_ms, plan.heights_after_heal) = (2_100, 10);
         let report = World::new(plan).run();
         assert!(report.passed(), "seed {seed}: {:?}", report.violations);
-        assert_eq!(report.injected["crash of all"], 1);
+        assert_eq!(report.counts.injected["crash of all"], 1);
     }
 }
 
@@ -68,7 +68,12 @@ fn the_swarm_finds_nothing_and_every_kind_of_fault_takes_effect() {
     let summary = swarm::run(0..300);
     let failed: Vec<_> = summary.failed.iter().map(|report| (report.seed, &report.violations)).collect();
     assert!(failed.is_empty(), "{failed:#?}");
-    assert!(summary.fast > 0 && summary.slow > 0 && summary.views_changed > 100 && summary.convictions > 0);
+    assert!(
+        summary.counts.fast > 0
+            && summary.counts.slow > 0
+            && summary.counts.views_changed > 100
+            && summary.counts.convictions > 0
+    );
     for fault in [
         "bit rot",
         "clock skew",
@@ -83,10 +88,10 @@ fn the_swarm_finds_nothing_and_every_kind_of_fault_takes_effect() {
         "unsynced records lost",
         "weather",
     ] {
-        assert!(summary.injected.contains_key(fault), "{fault}: {:?}", summary.injected);
+        assert!(summary.counts.injected.contains_key(fault), "{fault}: {:?}", summary.counts.injected);
     }
     for behaviour in Behaviour::all(4) {
-        assert!(summary.injected.contains_key(behaviour.name()), "{behaviour:?}");
+        assert!(summary.counts.injected.contains_key(behaviour.name()), "{behaviour:?}");
     }
 }
 

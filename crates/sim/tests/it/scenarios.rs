@@ -37,6 +37,8 @@ scenarios! {
     colluding_slice = "colluding-slice",
     crash_of_all = "crash-of-all",
     dead_generator = "dead-generator",
+    dead_generator_just_proposed = "dead-generator-just-proposed",
+    dead_generator_mid_slot = "dead-generator-mid-slot",
     equivocating_generator = "equivocating-generator",
     equivocation_in_halves = "equivocation-in-halves",
     false_alert = "false-alert",
@@ -49,6 +51,7 @@ scenarios! {
     partition_and_heal = "partition-and-heal",
     silent_verifiers = "silent-verifiers",
     slow_generator = "slow-generator",
+    stalling_generator = "stalling-generator",
     storm = "storm",
     takeover_chain = "takeover-chain",
     too_many_silent = "too-many-silent",
@@ -76,12 +79,14 @@ fn a_scenario_runs_the_same_twice() {
 fn what_is_not_met_is_said_with_line_and_finding() {
     let text = "shard 4\nrun 2s\nat 500ms kill SG\nexpect height >= 1000\nexpect evidence against SV1\n\
                 expect broken agreement\nexpect view 0 by 5s\nexpect acting SV4 by 1s\nexpect gap <= 1ms\n\
-                expect convicted height 3\nexpect SV2 height = 0";
+                expect convicted height 3\nexpect SV2 height = 0\n\
+                expect next block of SV2 within 5 slots + view after 500ms\nexpect next block within 1ms after 400ms";
     let failures = Scenario::parse(text).unwrap().run().failures;
-    assert_eq!(failures.len(), 8, "{failures:#?}");
-    let found = ["line 4", "line 5", "line 6", "line 7", "line 8", "line 9", "line 10", "line 11"];
-    for (failure, line) in failures.iter().zip(found) {
-        assert!(failure.starts_with(&format!("{line}: expect")), "{failure}");
+    assert_eq!(failures.len(), 10, "{failures:#?}");
+    for (failure, line) in failures.iter().zip(4..) {
+        assert!(failure.starts_with(&format!("line {line}: expect")), "{failure}");
     }
     assert!(failures[3].contains("the run ended at 2000 ms"), "{}", failures[3]);
+    assert!(failures[8].contains("none came until the run ended at 2000 ms"), "{}", failures[8]);
+    assert!(failures[9].contains("ms, not within 1 ms"), "{}", failures[9]);
 }

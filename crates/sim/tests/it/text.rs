@@ -76,10 +76,11 @@ fn seats_lie_run_late_and_lose_syncs() {
 /// Every behaviour that the simulator has can be written down.
 #[test]
 fn every_lie_has_a_word() {
-    for behaviour in Behaviour::all(7) {
+    let undrawn = Behaviour::Stall { spare_ms: 1_000 };
+    for behaviour in Behaviour::all(7).into_iter().chain([undrawn]) {
         let word = match behaviour.name() {
             "dead" => "silent".to_owned(),
-            "slow" => "slow by 1s".to_owned(),
+            name @ ("slow" | "stall") => format!("{name} by 1s"),
             "invalid slice" => "invalid-slice 1".to_owned(),
             "collude" => "collude slice 1".to_owned(),
             name => name.replace(' ', "-"),
@@ -124,6 +125,13 @@ fn errors_name_the_line_and_the_remedy() {
         ("shard 4\nexpect height >= many", "`many` is not a number"),
         ("shard 4\nexpect SV1 fast", "the line ends too early"),
         ("shard 4\nexpect height 1 by 1s after 2s", "the end lies before the start"),
+        ("shard 4\nexpect next block", "add `within`"),
+        ("shard 4\nexpect next block of SV9 within 1s", "`SV9` is no seat"),
+        ("shard 4\nexpect next block within 3", "add `slots`"),
+        ("shard 4\nexpect next block within 0 slots", "the number of slots cannot be 0"),
+        ("shard 4\nexpect next block within 1 slot +", "add a time"),
+        ("shard 4\nexpect next block within soon", "`soon` is no time"),
+        ("shard 4\nexpect next block within view by 3s", "the end is said twice; leave out `by`"),
         ("shard 4\nexpect broken hearts", "`hearts` is no rule"),
         ("shard 4\nexpect evidence against SV1 of malice", "`malice` is no kind of evidence"),
         ("shard 4\nexpect safe now", "`now` is one word too many"),
@@ -185,6 +193,12 @@ fn nonsense_is_refused_without_harm() {
         "x0",
         "..",
         "SV",
+        "next",
+        "block",
+        "within",
+        "view",
+        "slots",
+        "+",
         "#",
     ];
     let mut rng = anfs_sim::rng::Rng::new(5);

@@ -184,6 +184,24 @@ fn missing_files_are_named() {
 }
 
 #[test]
+fn a_record_that_is_begun_anew_says_so_from_its_first_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = vec![vec![7], vec![8, 9]];
+    let open = |replace_lost_record| {
+        let first_records = first.clone();
+        let (_, recovered) =
+            Store::open(StoreOptions { replace_lost_record, first_records, ..options(dir.path()) })?;
+        Ok::<_, StoreError>((recovered.record_created, recovered.votes))
+    };
+    assert_eq!(open(false).unwrap(), (true, first.clone()), "a new folder");
+    assert_eq!(open(false).unwrap(), (false, first.clone()), "it is on the disk");
+    fs::remove_file(dir.path().join("votes.log")).unwrap();
+    assert!(matches!(open(false), Err(StoreError::Corrupt { .. })));
+    assert_eq!(open(true).unwrap(), (true, first.clone()), "in place of a lost one");
+    assert_eq!(open(true).unwrap(), (false, first));
+}
+
+#[test]
 fn verifying_finds_damage_that_opening_does_not_look_for() {
     let dir = tempfile::tempdir().unwrap();
     let blocks = chain(12, 2, 64);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::B256;
-use anfs_poh::HashClock;
+use anfs_poh::{HashClock, Selection};
 
 use super::Check;
 use crate::sheet::{grouped, time};
@@ -178,6 +178,26 @@ pub(super) fn hash_clock() -> Check {
     judge_hash_rate(hashes, started.elapsed())
 }
 
+/// Whether the ways of computing the hash clock that this machine has compute rightly.
+pub(super) fn hash_kernel() -> Check {
+    judge_kernel(Selection::of_this_process())
+}
+
+fn judge_kernel(selection: &Selection) -> Check {
+    const NAME: &str = "hash kernel";
+    let detail = format!("{:?}", selection.kernel);
+    if selection.rejected.is_empty() {
+        return Check::ok(NAME, detail);
+    }
+    let rejected: Vec<String> = selection.rejected.iter().map(|kernel| format!("{kernel:?}")).collect();
+    let detail = format!("{detail}; {} computes wrongly here and is not used", rejected.join(", "));
+    Check::warn(
+        NAME,
+        detail,
+        "a node is right, but slower: check this machine (memory, overclocking), and report it",
+    )
+}
+
 fn judge_hash_rate(hashes: u64, took: Duration) -> Check {
     const NAME: &str = "hash clock";
     let rate = u128::from(hashes) * 1_000_000 / took.as_micros().max(1);
@@ -196,6 +216,8 @@ fn judge_hash_rate(hashes: u64, took: Duration) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use anfs_poh::Kernel;
+
     use super::super::State;
     use super::*;
 
@@ -218,6 +240,11 @@ mod tests {
         assert_eq!(judge_hash_rate(HASH_RATE_WARN, Duration::from_secs(1)).state, State::Ok);
         assert_eq!(judge_hash_rate(HASH_RATE_WARN, Duration::from_secs(2)).state, State::Warn);
         assert_eq!(judge_hash_rate(0, Duration::ZERO).state, State::Warn);
+        let mut selection = Selection { kernel: Kernel::Portable, rejected: Vec::new() };
+        assert_eq!(judge_kernel(&selection).state, State::Ok);
+        selection.rejected.push(Kernel::ShaNi);
+        let check = judge_kernel(&selection);
+        assert!(check.state == State::Warn && check.detail.contains("ShaNi computes wrongly"), "{check:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use anfs_sim::swarm::{Summary, draw_with};
-use anfs_sim::{Report, World};
+use anfs_sim::{Counts, Report, World};
 use serde_json::json;
 
 use super::{replay, thousandths};
@@ -45,24 +45,24 @@ pub(super) fn run(args: &SimArgs, seeds: u64, out: Output) -> Result<(), Command
     }
     swarm.summary.failed.sort_by_key(|report| report.seed);
     swarm.unlike.sort_unstable();
-    let rate = rate(swarm.summary.events, started);
+    let rate = rate(swarm.summary.counts.events, started);
     let value = json!({
         "runs": swarm.summary.runs,
         "firstSeed": args.first_seed,
         "passed": swarm.passed(),
-        "simulatedMs": swarm.summary.simulated_ms,
-        "events": swarm.summary.events,
+        "simulatedMs": swarm.summary.counts.simulated_ms,
+        "events": swarm.summary.counts.events,
         "eventsPerSecond": rate,
-        "sent": swarm.summary.sent,
-        "lost": swarm.summary.lost,
-        "decided": swarm.summary.decided_heights,
-        "fast": swarm.summary.fast,
-        "slow": swarm.summary.slow,
-        "viewsChanged": swarm.summary.views_changed,
-        "convictions": swarm.summary.convictions,
+        "sent": swarm.summary.counts.sent,
+        "lost": swarm.summary.counts.lost,
+        "decided": swarm.summary.counts.decided_heights,
+        "fast": swarm.summary.counts.fast,
+        "slow": swarm.summary.counts.slow,
+        "viewsChanged": swarm.summary.counts.views_changed,
+        "convictions": swarm.summary.counts.convictions,
         "recoveryMsMax": swarm.summary.recovery_ms_max,
-        "injected": swarm.summary.injected,
-        "evidence": swarm.summary.evidence,
+        "injected": swarm.summary.counts.injected,
+        "evidence": swarm.summary.counts.evidence,
         "traceHash": format!("{:016x}", swarm.summary.trace_hash),
         "failedSeeds": swarm.summary.failed.iter().map(|report| report.seed).collect::<Vec<_>>(),
         "unlikeSeeds": swarm.unlike,
@@ -117,7 +117,8 @@ impl Swarm {
     }
 
     fn show(&self, args: &SimArgs, rate: u64, style: Style) -> String {
-        let Summary { runs, simulated_ms, events, fast, slow, .. } = self.summary;
+        let Counts { simulated_ms, events, fast, slow, .. } = self.summary.counts;
+        let runs = self.summary.runs;
         let mut sheet = Sheet::new(style);
         let last = args.first_seed + runs.saturating_sub(1);
         sheet.heading(&format!("{runs} runs, seeds {} to {last}", args.first_seed));
@@ -125,18 +126,21 @@ impl Swarm {
         sheet.field("simulated", format!("{}.{:02} hours, {events} events", hours / 100, hours % 100));
         sheet.field("speed", format!("{rate} events/s on {} threads", args.threads));
         let share = (fast * 1000).checked_div(fast + slow).unwrap_or(0);
-        let decided = self.summary.decided_heights;
+        let decided = self.summary.counts.decided_heights;
         let ratio = format!("{}.{} % fast", share / 10, share % 10);
         sheet.field("decided", format!("{decided} blocks: {fast} fast, {slow} slow, {ratio}"));
-        sheet.field("views", format!("{} changed", self.summary.views_changed));
-        sheet.field("convictions", self.summary.convictions.to_string());
-        sheet.field("messages", format!("{} sent, {} lost", self.summary.sent, self.summary.lost));
+        sheet.field("views", format!("{} changed", self.summary.counts.views_changed));
+        sheet.field("convictions", self.summary.counts.convictions.to_string());
+        sheet.field(
+            "messages",
+            format!("{} sent, {} lost", self.summary.counts.sent, self.summary.counts.lost),
+        );
         sheet.field("recovery", format!("{} s at most", thousandths(self.summary.recovery_ms_max)));
         sheet.field("trace hash", format!("{:016x}, all together", self.summary.trace_hash));
         sheet.heading("Injected");
-        table(&mut sheet, &self.summary.injected);
+        table(&mut sheet, &self.summary.counts.injected);
         sheet.heading("Evidence found");
-        table(&mut sheet, &self.summary.evidence);
+        table(&mut sheet, &self.summary.counts.evidence);
         if self.passed() {
             let twice = if args.twice { ", and every seed ran the same twice" } else { "" };
             sheet.line(&format!("\n{}", style.green(&format!("no rule broken{twice}"))));

@@ -92,6 +92,7 @@ fn plain<'a>(scene: &Scene<'_>) -> Vec<(&'a str, Value)> {
         ("devnet_seats", json!([])),
         ("devnet_stopSeat", json!([2])),
         ("devnet_startSeat", json!([2])),
+        ("devnet_releaseSeat", json!([2])),
         ("devnet_cut", json!([[2]])),
         ("devnet_heal", json!([])),
         ("debug_getRawReceipts", json!([number])),

@@ -17,6 +17,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     ("devnet_cut", "`anfs devnet` only: parts these seats from the others"),
     ("devnet_heal", "`anfs devnet` only"),
+    ("devnet_releaseSeat", "`anfs devnet` only: lets a seat sign that is [held back](record.md)"),
     ("devnet_seats", "`anfs devnet` only: all seats as they stand"),
     ("devnet_startSeat", "`anfs devnet` only: starts a stopped seat from its folder"),
     ("devnet_stopSeat", "`anfs devnet` only: stops a seat without warning"),

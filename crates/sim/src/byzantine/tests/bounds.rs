@@ -100,9 +100,9 @@ fn against(colluders: u16) -> crate::report::Report {
 #[test]
 fn seven_honest_verifiers_convict_against_three_that_vouch_and_six_cannot_against_four() {
     let report = against(3);
-    assert!(report.passed() && report.convictions == 1, "{report:?}");
+    assert!(report.passed() && report.counts.convictions == 1, "{report:?}");
     let report = against(4);
-    assert_eq!(report.convictions, 0);
+    assert_eq!(report.counts.convictions, 0);
     assert!(report.violations.iter().all(|found| found.rule == Rule::Liveness), "{report:?}");
 }
 

@@ -1,0 +1,176 @@
+//! A random bank over several domains: whatever crosses, in whatever order, no coin is made or lost.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, Bytes, TxKind, U256};
+use anfs_primitives::{DomainId, DomainMap, GenesisAccount};
+use proptest::prelude::*;
+
+use crate::domains::{Net, resident};
+use crate::support::*;
+
+const SHARDS: u32 = 4;
+const USERS: u64 = 12;
+
+/// Contracts of the bank, each at home in some domain.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Pays all that it is sent to the address in its call data: `CALL(gas, data[0..32], callvalue)`.
+    Payer,
+    /// As the payer, but hands the call data's second word on, which nobody elsewhere can read.
+    Talker,
+    /// Destroys itself in favour of whom it is told, as far as Ethereum lets it: its coins move.
+    Quitter,
+    /// Creates a contract with its own coins.
+    Factory,
+    /// Takes nothing.
+    Grumpy,
+    /// A token in which every user has a million.
+    Token,
+}
+
+const PLACES: [Place; 6] =
+    [Place::Payer, Place::Talker, Place::Quitter, Place::Factory, Place::Grumpy, Place::Token];
+
+impl Place {
+    fn address(self) -> Address {
+        user(1000 + self as u64)
+    }
+
+    fn account(self) -> GenesisAccount {
+        let code: Vec<u8> = match self {
+            Self::Payer => vec![0x5f, 0x5f, 0x5f, 0x5f, 0x34, 0x5f, 0x35, 0x5a, 0xf1, 0x00],
+            Self::Talker => {
+                // mem[0] = data[32..64]; CALL(gas, data[0..32], callvalue, 0, 32); revert if it failed.
+                vec![
+                    0x60, 0x20, 0x35, 0x5f, 0x52, 0x5f, 0x5f, 0x60, 0x20, 0x5f, 0x34, 0x5f, 0x35, 0x5a, 0xf1,
+                    0x60, 0x16, 0x57, 0x5f, 0x5f, 0xfd, 0x00, 0x5b, 0x00,
+                ]
+            }
+            Self::Quitter => vec![0x5f, 0x35, 0xff],
+            // CREATE(callvalue, mem[0..4]) with the code 0x60015ff3: one that returns one zero byte.
+            Self::Factory => {
+                vec![0x63, 0x60, 0x01, 0x5f, 0xf3, 0x5f, 0x52, 0x60, 0x04, 0x60, 0x1c, 0x34, 0xf0, 0x00]
+            }
+            Self::Grumpy => vec![0x5f, 0x5f, 0xfd],
+            Self::Token => {
+                let storage = (0..USERS)
+                    .map(|n| (token_slot(user(n)), U256::from(1_000_000).into()))
+                    .collect::<BTreeMap<_, _>>();
+                return GenesisAccount { storage, ..contract(token_code()) };
+            }
+        };
+        contract(code)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Pay {
+        from: u64,
+        to: u64,
+        wei: u64,
+        gas: u64,
+    },
+    Call {
+        from: u64,
+        place: usize,
+        to: u64,
+        wei: u64,
+        gas: u64,
+    },
+    Create {
+        from: u64,
+        wei: u64,
+    },
+    /// A domain takes so many of the messages that wait for it.
+    Deliver {
+        domain: u32,
+        take: usize,
+    },
+    /// Fees rise or fall for everybody.
+    Fee {
+        percent: u64,
+    },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let gas = prop_oneof![Just(21_000u64), Just(30_000), Just(120_000)];
+    prop_oneof![
+        3 => (0..USERS, 0..USERS + 3, any::<u64>(), gas.clone()).prop_map(|(from, to, wei, gas)| Act::Pay { from, to, wei, gas }),
+        4 => (0..USERS, 0..PLACES.len(), 0..USERS + 3, any::<u64>(), gas)
+            .prop_map(|(from, place, to, wei, gas)| Act::Call { from, place, to, wei, gas: gas.max(25_000) }),
+        1 => (0..USERS, any::<u64>()).prop_map(|(from, wei)| Act::Create { from, wei }),
+        4 => (1..=SHARDS, 0usize..6).prop_map(|(domain, take)| Act::Deliver { domain, take }),
+        1 => (50u64..250).prop_map(|percent| Act::Fee { percent }),
+    ]
+}
+
+fn perform(net: &mut Net, act: &Act) {
+    match *act {
+        Act::Pay { from, to, wei, gas } => {
+            let nonce = net.nonce(user(from));
+            net.send(user(from), dynamic(nonce, user(to).into(), U256::from(wei), Bytes::new(), gas));
+        }
+        Act::Call { from, place, to, wei, gas } => {
+            let nonce = net.nonce(user(from));
+            let place = PLACES[place];
+            let input = match place {
+                Place::Token => token_input(user(to), wei % 2_000_000),
+                _ => [user(to).into_word(), user(from).into_word()].concat().into(),
+            };
+            let wei = if matches!(place, Place::Token) { 0 } else { wei };
+            net.send(user(from), dynamic(nonce, place.address().into(), U256::from(wei), input, gas));
+        }
+        Act::Create { from, wei } => {
+            let nonce = net.nonce(user(from));
+            let code = vec![0x60, 0x01, 0x5f, 0xf3];
+            net.send(user(from), dynamic(nonce, TxKind::Create, U256::from(wei), code, 120_000));
+        }
+        Act::Deliver { domain, take } => {
+            net.block(DomainId(domain), take, &[]);
+        }
+        Act::Fee { percent } => net.base_fee = BASE_FEE * percent / 150,
+    }
+}
+
+fn bank() -> Net {
+    let users = (0..USERS).map(|n| (user(n), funded(coins(1_000_000))));
+    let places = PLACES.map(|place| (place.address(), place.account()));
+    let mut net = Net::new(SHARDS, &users.chain(places).collect());
+    // Somebody of domain 1 proposes everywhere, so that tips cross as well.
+    net.beneficiary = resident(DomainMap::new(SHARDS), 1, 0);
+    net
+}
+
+/// Tokens of all users, wherever the token lives.
+fn tokens(net: &Net) -> U256 {
+    use anfs_state::StateRead as _;
+    let token = Place::Token.address();
+    let state = &net.residence(token).state;
+    (0..USERS + 3).map(|n| state.storage(&token, &token_slot(user(n))).unwrap()).sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_coin_is_made_or_lost_and_everything_arrives(acts in prop::collection::vec(act(), 1..60)) {
+        let mut net = bank();
+        for act in &acts {
+            perform(&mut net, act);
+            net.check();
+        }
+        net.drain();
+        net.check();
+        prop_assert_eq!(tokens(&net), U256::from(USERS * 1_000_000));
+        // Once nothing is in flight, all coins of all accounts are where their owners live.
+        for domain in net.domains.values() {
+            for address in domain.met.keys() {
+                if domain.route(*address).is_none() && !net.balance(*address).is_zero() {
+                    prop_assert_eq!(net.residence(*address).id, domain.id, "{} is split", address);
+                }
+            }
+        }
+    }
+}

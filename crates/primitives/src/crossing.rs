@@ -1,0 +1,270 @@
+//! Where accounts live, and the messages that cross between domains.
+//!
+//! ```text
+//!   source domain                                          destination domain
+//!   transaction ─▶ CrossMessage ─▶ outbox root ─▶ final ─▶ consumed in lane order ─▶ credit, call, route
+//! ```
+//!
+//! spec: PROTOCOL §8, §9; Domains D1–D9
+
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::codec::{BoundedVec, encode};
+use crate::ids::{DomainId, NetworkId, Slot};
+use crate::transaction::TRANSACTION_BYTES_MAX;
+
+/// Hard cap of an encoded message: a call with all the data that a transaction can hold, and its frame.
+pub const MESSAGE_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + 1024;
+
+const MESSAGE_TAG: &[u8] = b"anfs/cross-message/v1";
+
+/// The shards of a network, and which of them is home to an address. spec: Domains D1
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DomainMap {
+    shards: u32,
+}
+
+impl DomainMap {
+    /// The map of a network with this many shards, which must not be 0.
+    ///
+    /// # Panics
+    /// When `shards` is 0: a chain spec has at least one.
+    #[must_use]
+    pub fn new(shards: u32) -> Self {
+        assert!(shards > 0, "a network has at least one shard");
+        Self { shards }
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(self) -> u32 {
+        self.shards
+    }
+
+    /// The shard whose range of hash prefixes holds the address.
+    #[must_use]
+    pub fn home(self, address: &Address) -> DomainId {
+        let hash = keccak256(address);
+        let prefix = u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes"));
+        let index = (u128::from(self.shards) * u128::from(prefix)) >> 64;
+        DomainId(1 + u32::try_from(index).expect("below the number of shards"))
+    }
+}
+
+/// The first bytes of the code that marks an account as living elsewhere. Code of contracts cannot begin with `0xef`
+/// (EIP-3541), and EIP-7702 uses another second byte.
+const ROUTE_PREFIX: [u8; 2] = [0xef, 0x02];
+
+/// The code of an account that lives in `domain`. spec: Domains D4
+#[must_use]
+pub fn route_code(domain: DomainId) -> Bytes {
+    [ROUTE_PREFIX.as_slice(), &domain.0.to_be_bytes()].concat().into()
+}
+
+/// The domain that an account's code points to, if it is a route.
+#[must_use]
+pub fn route_target(code: &[u8]) -> Option<DomainId> {
+    let domain = code.strip_prefix(&ROUTE_PREFIX)?;
+    Some(DomainId(u32::from_be_bytes(domain.try_into().ok()?)))
+}
+
+/// How an address follows from its creator.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Derivation {
+    /// By CREATE, or by a transaction without recipient.
+    Create {
+        /// Creator.
+        creator: Address,
+        /// Its nonce.
+        nonce: u64,
+    },
+    /// By CREATE2.
+    Create2 {
+        /// Creator.
+        creator: Address,
+        /// Salt.
+        salt: B256,
+        /// Hash of the initialisation code.
+        init_code_hash: B256,
+    },
+}
+
+impl Derivation {
+    /// Who created it.
+    #[must_use]
+    pub fn creator(&self) -> Address {
+        match self {
+            Self::Create { creator, .. } | Self::Create2 { creator, .. } => *creator,
+        }
+    }
+
+    /// The address that follows.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        match self {
+            Self::Create { creator, nonce } => creator.create(*nonce),
+            Self::Create2 { creator, salt, init_code_hash } => creator.create2(*salt, *init_code_hash),
+        }
+    }
+}
+
+/// Who pays for the gas of a call that has crossed, all amounts in wei for a unit of gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum GasPayment {
+    /// The sender, from what has crossed with the call: the gas limit at `max_fee`.
+    Prepaid {
+        /// At most this, the tip included.
+        max_fee: u128,
+        /// At most this for the proposer.
+        max_tip: u128,
+    },
+    /// Nobody any more: the source has charged for it.
+    Allowance,
+}
+
+/// A call that crosses.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CrossCall {
+    /// Who calls.
+    pub sender: Address,
+    /// Whom.
+    pub recipient: Address,
+    /// Value that goes with it, in wei.
+    pub value: U256,
+    /// Gas that it may use.
+    pub gas_limit: u64,
+    /// Who pays for that.
+    pub payment: GasPayment,
+    /// Last slot of the destination in which it may run.
+    pub deadline: Slot,
+    /// Call data.
+    pub data: BoundedVec<u8, TRANSACTION_BYTES_MAX>,
+}
+
+impl CrossCall {
+    /// Coins set aside for its gas, in wei.
+    #[must_use]
+    pub fn prepaid(&self) -> U256 {
+        match self.payment {
+            GasPayment::Prepaid { max_fee, .. } => {
+                U256::from(self.gas_limit).saturating_mul(U256::from(max_fee))
+            }
+            GasPayment::Allowance => U256::ZERO,
+        }
+    }
+}
+
+/// What a message brings.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum MessageBody {
+    /// A call. spec: Domains D12
+    Call(CrossCall),
+    /// Coins, which run no code. spec: Domains D14
+    Credit {
+        /// Whose they are.
+        recipient: Address,
+        /// How many, in wei.
+        value: U256,
+    },
+    /// The news that an account was created away from its home. spec: Domains D8, D15
+    Route {
+        /// Where it lives.
+        domain: DomainId,
+        /// How its address came about.
+        derivation: Derivation,
+    },
+}
+
+/// A message from one domain to another. spec: PROTOCOL §9
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CrossMessage {
+    /// Network.
+    pub network: NetworkId,
+    /// Domain that sent it.
+    pub source: DomainId,
+    /// Domain that consumes it.
+    pub destination: DomainId,
+    /// Its number in the lane from source to destination, from 0.
+    pub sequence: u64,
+    /// Hash of the transaction that it belongs to; zero for what a block did on its own.
+    pub origin: B256,
+    /// What it brings.
+    pub body: MessageBody,
+}
+
+impl CrossMessage {
+    /// The hash that names the message. No two messages of a network share one: it binds lane and number.
+    #[must_use]
+    pub fn id(&self) -> B256 {
+        keccak256([MESSAGE_TAG, &encode(self)].concat())
+    }
+
+    /// Coins in flight with it, prepaid gas included, in wei.
+    #[must_use]
+    pub fn value(&self) -> U256 {
+        match &self.body {
+            MessageBody::Call(call) => call.value.saturating_add(call.prepaid()),
+            MessageBody::Credit { value, .. } => *value,
+            MessageBody::Route { .. } => U256::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::address;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_home_is_one_of_the_shards_and_stays_in_its_range_when_they_split(
+            bytes in any::<[u8; 20]>(), shards in 1u32..4096,
+        ) {
+            let address = Address::from(bytes);
+            let home = DomainMap::new(shards).home(&address);
+            prop_assert!((1..=shards).contains(&home.0));
+            let split = DomainMap::new(2 * shards).home(&address);
+            prop_assert_eq!((split.0 - 1) / 2, home.0 - 1);
+        }
+
+        #[test]
+        fn a_route_reads_back(domain in any::<u32>()) {
+            prop_assert_eq!(route_target(&route_code(DomainId(domain))), Some(DomainId(domain)));
+        }
+    }
+
+    #[test]
+    fn homes_spread_evenly() {
+        let map = DomainMap::new(4);
+        let mut residents = [0u32; 4];
+        for i in 0..4000u64 {
+            residents[map.home(&Address::left_padding_from(&i.to_be_bytes())).0 as usize - 1] += 1;
+        }
+        assert!(residents.iter().all(|count| (900..1100).contains(count)), "{residents:?}");
+    }
+
+    #[test]
+    fn only_a_whole_route_is_one() {
+        let code = route_code(DomainId(3));
+        assert_eq!(route_target(&code[..5]), None);
+        assert_eq!(route_target(&[&code[..], &[0]].concat()), None);
+        assert_eq!(route_target(&[0xef, 0x01, 0, 0, 0, 3]), None, "a delegation of EIP-7702 is none");
+    }
+
+    #[test]
+    fn addresses_follow_as_ethereum_derives_them() {
+        // The examples of EIP-1014 and of the yellow paper's CREATE.
+        let create2 = Derivation::Create2 {
+            creator: address!("deadbeef00000000000000000000000000000000"),
+            salt: B256::ZERO,
+            init_code_hash: keccak256([0u8]),
+        };
+        assert_eq!(create2.address(), address!("B928f69Bb1D91Cd65274e3c79d8986362984fDA3"));
+        let create =
+            Derivation::Create { creator: address!("6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0"), nonce: 0 };
+        assert_eq!(create.address(), address!("cd234a471b72ba2f1ccf0a70fcaba648a5eecd8d"));
+    }
+}
