@@ -52,13 +52,17 @@ impl ShardCore {
             self.ask_view(from, effects);
         }
         if header.view != self.view.current || !self.view.open {
+            // Another's word for it would take the place that is the leader's own.
+            if from == header.proposer {
+                self.view.keep_early(proposal);
+            }
             return Ok(());
         }
         self.admit_proposal(from, proposal, effects)
     }
 
     /// Takes a proposal of the present leader, or finds that it contradicts an earlier one.
-    fn admit_proposal(
+    pub(super) fn admit_proposal(
         &mut self,
         from: SeatIndex,
         proposal: Proposal,

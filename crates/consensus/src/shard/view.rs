@@ -34,6 +34,9 @@ pub(super) struct ViewState {
     pub(super) ground: Height,
     /// What must be proposed again above it.
     pub(super) carried: BTreeMap<Height, BlockHash>,
+    /// What leaders have proposed in views that are not open here yet, as they sent it: links may reorder, and a
+    /// leader does not say twice what it has said in time.
+    early: BTreeMap<(View, Height), Proposal>,
     entered_ms: u64,
     /// Views entered since the last decision.
     failures: u32,
@@ -79,7 +82,25 @@ impl ViewState {
         self.failures = 0;
         let next = height.next();
         self.carried = self.carried.split_off(&next);
+        self.early.retain(|(_, at), _| *at > height);
         self.convictions = self.convictions.split_off(&(next, BlockHash::ZERO));
+    }
+
+    /// Keeps a proposal from the leader of a view that is about to open: the present one, or the next. With the
+    /// window of heights that bounds what is kept; of two for one place the first stays.
+    pub(super) fn keep_early(&mut self, proposal: Proposal) {
+        let (view, height) = (proposal.header.view, proposal.header.height);
+        let present = view == self.current && !self.open;
+        if present || view == self.current.next() {
+            self.early.entry((view, height)).or_insert(proposal);
+        }
+    }
+
+    /// What came early for the present view, upwards; what is kept for older ones goes.
+    fn take_early(&mut self) -> Vec<Proposal> {
+        let later = self.early.split_off(&(self.current.next(), Height::ZERO));
+        let mut due = std::mem::replace(&mut self.early, later);
+        due.split_off(&(self.current, Height::ZERO)).into_values().collect()
     }
 
     /// Whether this block may stand at this height in the present view: the one carried there, or any of the
@@ -239,6 +260,7 @@ impl ShardCore {
         state.open = false;
         state.opening = None;
         state.carried.clear();
+        state.early.retain(|(of, _), _| *of >= view);
         state.entered_ms = self.now_ms;
         state.failures = state.failures.saturating_add(1);
         state.wished = false;

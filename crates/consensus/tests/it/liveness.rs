@@ -113,6 +113,50 @@ fn a_promise_shows_what_decided_all_heights_that_others_may_lack() {
     }
 }
 
+/// Links may reorder, and the leader says it once.
+#[test]
+fn a_proposal_that_overtakes_the_opening_of_its_view_counts_when_it_opens() {
+    for (entered, teller, counts) in [(false, 1, true), (true, 1, true), (true, 3, false)] {
+        let mut one = One::new(4, 2);
+        if entered {
+            for seat in [3, 4] {
+                let signed = one.promise(seat, 1, Vec::new(), Vec::new());
+                promise(&mut one, &signed);
+            }
+        }
+        assert_eq!(one.view(), View(u64::from(entered)));
+        let propose = |view, salt| {
+            let proposer = one.config.leader(View(view));
+            let recipe = Recipe { slot: Slot(1), view: View(view), proposer, salt, flaw: None };
+            let built = blocks::build(&one.genesis, &recipe);
+            let proposal = signer(4, proposer.0).sign_proposal(proposer, &built.header).unwrap();
+            (proposer.0, ConsensusMessage::Proposal(proposal))
+        };
+        let (first, rival, far) = (propose(1, 1), propose(1, 2), propose(3, 1));
+        one.tell(teller, first.1);
+        one.tell(far.0, far.1);
+        assert_eq!(one.core.status().proposed, Height::ZERO, "its view is not open");
+
+        let changes = [1, 3, 4].map(|seat| one.promise(seat, 1, Vec::new(), Vec::new()));
+        let opening = NewView {
+            view: View(1),
+            changes: BoundedVec::try_from(changes.to_vec()).unwrap(),
+            carried: BoundedVec::new(),
+            convictions: BoundedVec::new(),
+            signature: BlsSignature::ZERO,
+        };
+        let opening = signer(4, 1).sign_new_view(SeatIndex(1), opening).unwrap();
+        one.tell(1, ConsensusMessage::NewView(Box::new(opening)));
+        assert!(one.core.status().view_open);
+        let proposed = if counts { Height(1) } else { Height::ZERO };
+        assert_eq!(one.core.status().proposed, proposed, "entered: {entered}, from {teller}");
+        // A second one of the same view still convicts the leader of saying two things.
+        let effects = one.tell(rival.0, rival.1);
+        let accused = effects.iter().any(|effect| matches!(effect, Effect::Evidence(_)));
+        assert_eq!(accused, counts);
+    }
+}
+
 #[test]
 fn two_convicted_blocks_do_not_revive_each_other() {
     for (first, second) in [(1, 2), (2, 1)] {

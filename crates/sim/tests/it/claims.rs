@@ -121,6 +121,8 @@ fn a_dead_generators_successor_has_a_block_certified_within_three_slots_and_the_
             (Timing::default(), weather(30, 0), 5),
             (DEVNET, weather(1, 1), 25),
             (DEVNET, weather(60, 0), 25),
+            // Messages overtake one another.
+            (DEVNET, weather(45, 15), 25),
         ] {
             let slowest = slowest_takeover_ms(verifiers, timing, weather, step);
             assert!(

@@ -232,6 +232,9 @@ impl ShardCore {
         for (height, proposal) in proposals {
             self.rounds.entry(height).or_default().proposal.get_or_insert(proposal);
         }
+        for proposal in self.view.take_early() {
+            self.admit_proposal(proposal.header.proposer, proposal, effects)?;
+        }
         Ok(())
     }
 
