@@ -1,6 +1,9 @@
 //! The transaction pool, and the hot path of the whole server: admission.
 
+use std::sync::Arc;
+
 use alloy_primitives::{Address, B256, Bytes};
+use anfs_mempool::PoolError;
 use anfs_primitives::{RecoveredTransaction, SignedTransaction};
 use anfs_rpc::{BackendError, PoolContent, PoolStatus, TxPool};
 
@@ -10,25 +13,24 @@ use crate::relay;
 
 impl TxPool for SeatBackend {
     fn submit(&self, raw: Bytes) -> Result<B256, BackendError> {
-        let seat = self.seat();
-        let rejected = |error: &dyn std::fmt::Display| BackendError::Rejected(error.to_string());
+        let mut seat = self.seat();
         let signed = SignedTransaction::decode(&raw).map_err(|error| rejected(&error))?;
         signed.check_network(seat.context.spec.network).map_err(|error| rejected(&error))?;
         let tx = signed.recover().map_err(|error| rejected(&error))?;
-        let hash = *tx.hash();
-        let added = seat.context.admit(tx.clone()).map_err(|refusal| match refusal {
-            Refusal::Pool(error) => rejected(&error),
-            Refusal::Local(error) => error.into(),
-        })?;
-        relay::hand_on(&seat.context, &*seat.transport.0, &[tx]);
-        if seat.context.health.stopping() {
-            // Whoever takes over may not have it: better sent again than lost.
-            return Err(BackendError::Internal("this node is stopping: send the transaction again".into()));
+        let mut pending = seat.admit(&tx).map_err(refused)?;
+        // Whoever takes over from a seat that stops just now may not have heard of it from that one.
+        while seat.context.health.stopping() {
+            let next = self.seat();
+            if Arc::ptr_eq(&seat, &next) {
+                return Err(BackendError::Internal("this node is stopping: send the transaction again".into()));
+            }
+            seat = next;
+            pending.extend(seat.admit_again(&tx).map_err(refused)?);
         }
-        if !added.pending.is_empty() {
-            self.announce(&seat, &added.pending);
+        if !pending.is_empty() {
+            self.announce(&seat, &pending);
         }
-        Ok(hash)
+        Ok(*tx.hash())
     }
 
     fn pending_nonce(&self, sender: &Address) -> Option<u64> {
@@ -74,6 +76,41 @@ impl TxPool for SeatBackend {
     fn min_tip(&self) -> u128 {
         let seat = self.seat();
         seat.context.pool.pool.lock().limits().tip_min
+    }
+}
+
+fn rejected(error: &dyn std::fmt::Display) -> BackendError {
+    BackendError::Rejected(error.to_string())
+}
+
+fn refused(refusal: Refusal) -> BackendError {
+    match refusal {
+        Refusal::Pool(error) => rejected(&error),
+        Refusal::Local(error) => error.into(),
+    }
+}
+
+impl Served {
+    /// Takes a transaction into the pool and hands it on; what can run now because of it.
+    fn admit(&self, tx: &RecoveredTransaction) -> Result<Vec<B256>, Refusal> {
+        let added = self.context.admit(tx.clone())?;
+        self.hand_on(tx);
+        Ok(added.pending)
+    }
+
+    /// As [`Self::admit`], of a transaction that another seat has taken and may have handed on.
+    fn admit_again(&self, tx: &RecoveredTransaction) -> Result<Vec<B256>, Refusal> {
+        match self.admit(tx) {
+            Err(Refusal::Pool(PoolError::AlreadyKnown)) => self.hand_on(tx),
+            // It may even be in a block by now.
+            Err(Refusal::Pool(_)) if self.chain.transaction(tx.hash())?.is_some() => {}
+            result => return result,
+        }
+        Ok(Vec::new())
+    }
+
+    fn hand_on(&self, tx: &RecoveredTransaction) {
+        relay::hand_on(&self.context, &*self.transport.0, std::slice::from_ref(tx));
     }
 }
 
