@@ -220,11 +220,12 @@ impl ShardCore {
     }
 
     /// Asks the worker for what this seat has to check. The builder of a block checks nothing; one that
-    /// was restored from the log is executed again.
+    /// was restored from the log is executed again. A seat that is held back signs nothing, and executes what is
+    /// decided.
     fn ask_check(&mut self, height: Height, effects: &mut Vec<Effect>) {
-        let (verifier, voters) = (self.verifier(), self.quorum.voters());
+        let (signer, verifier, voters) = (self.signer(), self.verifier(), self.quorum.voters());
         let Some(round) = self.rounds.get_mut(&height) else { return };
-        let (Some(block), Some(seat)) = (round.block.clone(), self.seat) else { return };
+        let (Some(block), Some(seat)) = (round.block.clone(), signer) else { return };
         let depth = if round.full && verifier.is_some() { Depth::Full } else { Depth::Sliced };
         let settled = round.fault.is_some() || round.asked >= Some(depth);
         if settled {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anfs_consensus::bft::{SigningRecord, ViewFault};
 use anfs_consensus::{Depth, Effect, Input, LogRecord, Offence, VoteCrypto};
 use anfs_primitives::{
-    Block, BlockHash, BlsSignature, BoundedVec, Certificate, CertificateKind, ConsensusMessage, Height,
-    HeightReport, NewView, SeatIndex, SignedViewChange, Slot, View, VoteKind,
+    Block, BlockHash, BlsSignature, Certificate, CertificateKind, ConsensusMessage, Height, HeightReport,
+    NewView, SeatIndex, SignedViewChange, Slot, View, VoteKind,
 };
 use anfs_sim::blocks::{self, Recipe};
 
@@ -62,14 +62,7 @@ fn opened(one: &One, blocks: &[Block; 2], decided: Vec<Certificate>) -> NewView 
         one.promise(3, 1, Vec::new(), both()),
         one.promise(4, 1, decided, Vec::new()),
     ];
-    let opening = NewView {
-        view: View(1),
-        changes: BoundedVec::try_from(changes).unwrap(),
-        carried: BoundedVec::new(),
-        convictions: BoundedVec::new(),
-        signature: BlsSignature::ZERO,
-    };
-    signer(4, 1).sign_new_view(SeatIndex(1), opening).unwrap()
+    one.opening(1, changes)
 }
 
 #[test]
@@ -138,14 +131,7 @@ fn a_proposal_that_overtakes_the_opening_of_its_view_counts_when_it_opens() {
         assert_eq!(one.core.status().proposed, Height::ZERO, "its view is not open");
 
         let changes = [1, 3, 4].map(|seat| one.promise(seat, 1, Vec::new(), Vec::new()));
-        let opening = NewView {
-            view: View(1),
-            changes: BoundedVec::try_from(changes.to_vec()).unwrap(),
-            carried: BoundedVec::new(),
-            convictions: BoundedVec::new(),
-            signature: BlsSignature::ZERO,
-        };
-        let opening = signer(4, 1).sign_new_view(SeatIndex(1), opening).unwrap();
+        let opening = one.opening(1, changes.to_vec());
         one.tell(1, ConsensusMessage::NewView(Box::new(opening)));
         assert!(one.core.status().view_open);
         let proposed = if counts { Height(1) } else { Height::ZERO };

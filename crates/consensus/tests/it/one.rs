@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anfs_consensus::{Anchor, Effect, Input, ShardConfig, ShardCore, VoteCrypto};
 use anfs_primitives::{
-    Block, BlockHash, BoundedVec, Certificate, CertificateKind, ConsensusMessage, Height, HeightReport,
-    SealedHeader, SeatIndex, SignedViewChange, Slot, View, ViewChange, VoteTarget,
+    Block, BlockHash, BlsSignature, BoundedVec, Certificate, CertificateKind, ConsensusMessage, Height,
+    HeightReport, NewView, SealedHeader, SeatIndex, SignedViewChange, Slot, View, ViewChange, VoteTarget,
 };
 use anfs_sim::blocks::{self, ENTRIES, Recipe};
 
@@ -94,5 +94,18 @@ impl One {
             (BoundedVec::try_from(decided).unwrap(), BoundedVec::try_from(reports).unwrap());
         let change = ViewChange { network, epoch, domain, view: View(view), decided, reports };
         signer(self.config.verifiers, from).sign_view_change(SeatIndex(from), change).unwrap()
+    }
+
+    /// The opening of a view by its leader, with these promises and nothing to be carried on.
+    pub(crate) fn opening(&self, view: u64, changes: Vec<SignedViewChange>) -> NewView {
+        let leader = self.config.leader(View(view));
+        let opening = NewView {
+            view: View(view),
+            changes: BoundedVec::try_from(changes).unwrap(),
+            carried: BoundedVec::new(),
+            convictions: BoundedVec::new(),
+            signature: BlsSignature::ZERO,
+        };
+        signer(self.config.verifiers, leader.0).sign_new_view(leader, opening).unwrap()
     }
 }

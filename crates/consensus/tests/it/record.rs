@@ -1,10 +1,12 @@
 //! Seats that come back with another record than the one they left with.
 
 use anfs_consensus::bft::SigningRecord;
-use anfs_consensus::{Hold, Input, LogRecord, Standing};
-use anfs_primitives::{CertificateKind, Height};
+use anfs_consensus::{Effect, Hold, Input, LogRecord, Standing, VoteCrypto};
+use anfs_primitives::{CertificateKind, ConsensusMessage, Height, SeatIndex, Slot, View};
+use anfs_sim::blocks::{self, ENTRIES, Recipe};
 
-use crate::net::Net;
+use crate::net::{Net, signer};
+use crate::one::One;
 
 /// The record of a seat as an export gives it.
 fn exported(net: &Net, seat: usize) -> Vec<LogRecord> {
@@ -129,4 +131,31 @@ fn what_the_log_says_of_itself_is_pinned() {
     assert_eq!(shared.to_bytes(), [5, 3, 1, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(LogRecord::Floor(Height(0x0102)).to_bytes(), [6, 2, 1, 0, 0, 0, 0, 0, 0]);
     assert!(LogRecord::from_bytes(&[5, 4]).is_err() && LogRecord::from_bytes(&[7]).is_err());
+}
+
+/// Whoever signs nothing has nothing to check, whoever made the block: what is decided is executed anyway.
+#[test]
+fn a_held_seat_checks_no_block_that_is_not_decided_not_even_its_own() {
+    for held in [true, false] {
+        let mut one = One::new(4, 1);
+        if held {
+            one.core.watch_first();
+        }
+        let changes = [2, 3, 4].map(|seat| one.promise(seat, 1, Vec::new(), Vec::new()));
+        // The leader of view 1 is the seat itself, as it was before it lost its record.
+        let opening = one.opening(1, changes.to_vec());
+        let mut effects = one.tell(2, ConsensusMessage::NewView(Box::new(opening)));
+        assert_eq!((one.view(), one.core.status().view_open), (View(1), true));
+        let recipe = Recipe { slot: Slot(1), view: View(1), proposer: SeatIndex(1), salt: 1, flaw: None };
+        let block = blocks::build(&one.genesis, &recipe);
+        let proposal = signer(4, 1).sign_proposal(SeatIndex(1), &block.header).unwrap();
+        effects.extend(one.tell(2, ConsensusMessage::Proposal(proposal)));
+        one.now_ms += one.config.fast_timeout_ms;
+        effects.extend(one.step(Input::Tick));
+        let fragment = ConsensusMessage::Fragment(blocks::fragment(&block, 0..ENTRIES));
+        effects.extend(one.tell(2, fragment));
+        assert_eq!(one.core.status().proposed, Height(1));
+        let checks = effects.iter().filter(|effect| matches!(effect, Effect::Check { .. })).count();
+        assert_eq!(checks, usize::from(!held), "held: {held}");
+    }
 }

@@ -22,7 +22,9 @@ impl TxPool for SeatBackend {
         while seat.context.health.stopping() {
             let next = self.seat();
             if Arc::ptr_eq(&seat, &next) {
-                return Err(BackendError::Internal("this node is stopping: send the transaction again".into()));
+                return Err(BackendError::Internal(
+                    "this node is stopping: send the transaction again".into(),
+                ));
             }
             seat = next;
             pending.extend(seat.admit_again(&tx).map_err(refused)?);

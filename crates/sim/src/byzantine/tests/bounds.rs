@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
+use anfs_consensus::shard::SERVE_BLOCKS_MAX;
 use anfs_consensus::{Anchor, Effect, Evidence, Input, ShardCore, VoteCrypto};
 use anfs_crypto::votes::target_of;
-use anfs_primitives::{Block, CertificateKind, ConsensusMessage, Height, SeatIndex, Slot, View, VoteKind};
+use anfs_primitives::{
+    Block, CertificateKind, ConsensusMessage, Height, SeatIndex, Slot, View, VoteKind, VoteTarget,
+};
 
 use super::{group, plan};
 use crate::blocks::{self, ENTRIES, Flaw, Recipe};
@@ -80,12 +83,31 @@ fn one_verifier_said_seven_times_or_in_other_views_convicts_nobody() {
         let vote = all.sign_vote(seat, VoteKind::InvalidFull, &target, None).unwrap();
         tell(&mut core, seat, ConsensusMessage::Vote(vote));
     }
-    let other = anfs_primitives::VoteTarget { view: View(1), ..target };
-    for target in [other, anfs_primitives::VoteTarget { block: B256::repeat_byte(1), ..target }] {
+    let other = VoteTarget { view: View(1), ..target };
+    for target in [other, VoteTarget { block: B256::repeat_byte(1), ..target }] {
         let vote = all.sign_vote(SeatIndex(7), VoteKind::InvalidFull, &target, None).unwrap();
         tell(&mut core, SeatIndex(7), ConsensusMessage::Vote(vote));
     }
     assert_eq!((core.status().convictions, core.status().view), (0, View::ZERO));
+}
+
+#[test]
+fn votes_are_kept_for_what_may_soon_be_decided_and_for_nothing_else() {
+    let (mut core, all, block) = observer();
+    let far = SERVE_BLOCKS_MAX as u64;
+    let mut is_kept = |height, view| {
+        let target = VoteTarget { height: Height(height), view: View(view), ..target_of(&block.header) };
+        let vote = all.sign_vote(SeatIndex(1), VoteKind::ValidSliced, &target, None).unwrap();
+        let held = core.load().0;
+        tell(&mut core, SeatIndex(1), ConsensusMessage::Vote(vote));
+        core.load().0 > held
+    };
+    for (height, view) in [(1, 0), (1, 1), (far, 0), (far, 1)] {
+        assert!(is_kept(height, view), "height {height}, view {view}");
+    }
+    for (height, view) in [(0, 0), (far + 1, 0), (u64::MAX, 0), (1, 2), (1, u64::MAX)] {
+        assert!(!is_kept(height, view), "height {height}, view {view}");
+    }
 }
 
 /// Of ten verifiers so many vouch for a block that all others find wrong.
