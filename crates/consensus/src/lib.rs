@@ -7,11 +7,12 @@
 //! - [`bft`]: quorums, vote keeping, the signing record, view-change rules. Knows nothing of slices; made to serve
 //!   other groups.
 //! - [`shard`]: the protocol of PROTOCOL §4, with its diagram, safety argument and deviations.
+//! - [`root`]: what the root holds against the shards' headers, so far their coins.
 //! - [`crypto`]: the signatures behind a trait, and their BLS implementation.
 //! - [`evidence`]: provable misbehaviour.
 //!
 //! Not here: checking and executing blocks (the node's worker answers [`Effect::Check`]), building them
-//! ([`Effect::StartSlot`]), keeping decided ones ([`Effect::ServeBlocks`]), epochs, the root.
+//! ([`Effect::StartSlot`]), keeping decided ones ([`Effect::ServeBlocks`]), epochs, the root's own blocks.
 //!
 //! spec: PROTOCOL §3, §4
 
@@ -19,6 +20,7 @@ pub mod bft;
 pub mod crypto;
 pub mod error;
 pub mod evidence;
+pub mod root;
 pub mod shard;
 
 pub use bft::{LogRecord, Scope, Standing};

@@ -90,13 +90,12 @@ pub enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Crossing {
     env: DomainEnv,
-    sent: BTreeMap<DomainId, u64>,
+    sent: BTreeMap<DomainId, LaneCount>,
     consumed: BTreeMap<DomainId, u64>,
     messages: Vec<CrossMessage>,
     pub(crate) legs: Vec<Leg>,
     value_in: U256,
     value_out: U256,
-    burned: U256,
     /// Tips of a proposer who lives elsewhere; sent on at the end of the block.
     tips: U256,
 }
@@ -116,36 +115,35 @@ pub struct CrossingOutcome {
     pub value_in: U256,
     /// Coins that left with messages, in wei.
     pub value_out: U256,
-    /// Coins that are no more, in wei: base fees, and what went down with destroyed contracts.
-    pub burned: U256,
 }
 
 impl Crossing {
     pub(crate) fn new(env: DomainEnv) -> Self {
         Self {
-            sent: env.sent.iter().map(|lane| (lane.destination, lane.sent)).collect(),
+            sent: env.sent.iter().map(|lane| (lane.destination, *lane)).collect(),
             consumed: env.consumed.iter().map(|lane| (lane.source, lane.consumed)).collect(),
             env,
             messages: Vec::new(),
             legs: Vec::new(),
             value_in: U256::ZERO,
             value_out: U256::ZERO,
-            burned: U256::ZERO,
             tips: U256::ZERO,
         }
     }
 
     fn post(&mut self, destination: DomainId, origin: B256, body: MessageBody) {
-        let next = self.sent.entry(destination).or_default();
+        let none = LaneCount { destination, sent: 0, value: U256::ZERO };
+        let lane = self.sent.entry(destination).or_insert(none);
         let message = CrossMessage {
             network: self.env.network,
             source: self.env.domain,
             destination,
-            sequence: *next,
+            sequence: lane.sent,
             origin,
             body,
         };
-        *next += 1;
+        lane.sent += 1;
+        lane.value += message.value();
         self.value_out += message.value();
         self.messages.push(message);
     }
@@ -160,13 +158,8 @@ impl Crossing {
         Slot(self.env.slot.0.saturating_add(self.env.call_lifetime))
     }
 
-    pub(crate) fn burn(&mut self, value: U256) {
-        self.burned += value;
-    }
-
     /// Sends away what a transaction left in foreign accounts: each transfer as a call of its own (D7), the rest as credits.
     fn sweep(&mut self, origin: B256, transfers: &Watch, left: &mut Leftovers, beneficiary: Address) {
-        self.burn(left.destroyed);
         let deadline = self.deadline();
         for transfer in &transfers.transfers {
             let Some((domain, held)) = left.foreign.get_mut(&transfer.to) else { continue };
@@ -395,9 +388,7 @@ impl<S: StateRead> BlockExecutor<S> {
 
         let paid = U256::from(gas_used).saturating_mul(U256::from(price));
         let burned = if price == 0 { U256::ZERO } else { U256::from(gas_used) * U256::from(base_fee) };
-        if let Some(crossing) = &mut self.crossing {
-            crossing.burn(burned);
-        }
+        self.burned += burned;
         let beneficiary = self.evm.context().block.beneficiary;
         self.tip(beneficiary, paid.saturating_sub(burned))?;
         let unused = call.prepaid().saturating_sub(paid);
@@ -483,11 +474,7 @@ impl<S: StateRead> BlockExecutor<S> {
             messages.sort_by_key(|message| message.destination);
             CrossingOutcome {
                 messages,
-                sent: crossing
-                    .sent
-                    .into_iter()
-                    .map(|(destination, sent)| LaneCount { destination, sent })
-                    .collect(),
+                sent: crossing.sent.into_values().collect(),
                 consumed: crossing
                     .consumed
                     .into_iter()
@@ -496,7 +483,6 @@ impl<S: StateRead> BlockExecutor<S> {
                 legs: crossing.legs,
                 value_in: crossing.value_in,
                 value_out: crossing.value_out,
-                burned: crossing.burned,
             }
         }))
     }

@@ -35,6 +35,8 @@ pub struct BlockExecutor<S: StateRead = WorldState> {
     pub(crate) evm: Evm<Overlay<S>>,
     receipts: Vec<Receipt>,
     pub(crate) gas_used: u64,
+    /// Coins that are no more.
+    pub(crate) burned: U256,
     blooms: Blooms,
     receipt_blooms: Vec<Option<Box<Bloom>>>,
     logs_bloom: Bloom,
@@ -93,6 +95,8 @@ pub struct BlockOutcome {
     pub receipt_blooms: Vec<Option<Box<Bloom>>>,
     /// Gas used by all of them.
     pub gas_used: u64,
+    /// Coins destroyed, in wei: base fees, and what went down with destroyed contracts.
+    pub burned: U256,
     /// Union of the receipts' blooms.
     pub logs_bloom: Bloom,
     /// What each transaction read and wrote; empty unless [`BlockExecutor::record_access`] was called.
@@ -126,6 +130,7 @@ impl<S: StateRead> BlockExecutor<S> {
             evm: Evm::new(overlay, cfg, block),
             receipts: Vec::new(),
             gas_used: 0,
+            burned: U256::ZERO,
             blooms: Blooms::default(),
             receipt_blooms: Vec::new(),
             logs_bloom: Bloom::ZERO,
@@ -160,6 +165,7 @@ impl<S: StateRead> BlockExecutor<S> {
             if self.crossing.is_some() { self.transact_in_domain(tx, origin)? } else { self.transact(tx)? };
         let gas_used = result.tx_gas_used();
         self.gas_used = self.gas_used.saturating_add(gas_used);
+        self.burned += U256::from(gas_used) * U256::from(self.evm.context().block.basefee);
         let receipt = receipt(kind, result, gas_used, self.gas_used);
         let bloom = self.blooms.of(&receipt.logs);
         if let Some(bloom) = &bloom {
@@ -197,10 +203,6 @@ impl<S: StateRead> BlockExecutor<S> {
             sender.info.balance = sender.info.balance.saturating_sub(prepaid);
         }
         let mut left = self.take_over(state);
-        let base_fee = U256::from(self.evm.context().block.basefee);
-        if let Some(crossing) = &mut self.crossing {
-            crossing.burn(U256::from(gas_used) * base_fee);
-        }
         if let Some(destination) = destination {
             self.depart(origin, &tx, destination, gas_used, &mut left);
             // No code ran: its value was the only transfer, and has left with the call.
@@ -249,6 +251,7 @@ impl<S: StateRead> BlockExecutor<S> {
         }
         let journal = &mut self.evm.context_mut().journaled_state;
         let left = journal.database.commit(&mut state);
+        self.burned += left.destroyed;
         if state.capacity() <= JOURNAL_ACCOUNTS_KEPT {
             journal.inner.state = state;
         }
@@ -312,6 +315,7 @@ impl<S: StateRead> BlockExecutor<S> {
             changes: self.evm.db().changes(),
             receipts: self.receipts,
             gas_used: self.gas_used,
+            burned: self.burned,
             logs_bloom: self.logs_bloom,
             receipt_blooms: self.receipt_blooms,
             access: self.access.unwrap_or_default(),

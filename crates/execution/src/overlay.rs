@@ -155,6 +155,9 @@ impl<S: StateRead> Overlay<S> {
         let mut leftovers = Leftovers::default();
         for (address, account) in state.drain() {
             if account.is_touched() {
+                if account.is_selfdestructed() {
+                    leftovers.destroyed = leftovers.destroyed.saturating_add(account.info.balance);
+                }
                 if self.place.is_some() && !self.keeps(&address, &account, &mut leftovers) {
                     continue;
                 }
@@ -169,7 +172,6 @@ impl<S: StateRead> Overlay<S> {
     /// Whether what a transaction made of an account belongs into this domain's state; notes what does not.
     fn keeps(&self, address: &Address, account: &Account, leftovers: &mut Leftovers) -> bool {
         if account.is_selfdestructed() {
-            leftovers.destroyed = leftovers.destroyed.saturating_add(account.info.balance);
             return true;
         }
         let Residence::At(domain) = self.known_residence(address) else { return true };

@@ -286,6 +286,7 @@ impl Builder {
             base_fee: outcome.base_fee,
             value_in: U256::ZERO,
             value_out: U256::ZERO,
+            burned: outcome.burned,
         }
     }
 }

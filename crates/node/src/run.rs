@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, Bloom};
+use alloy_primitives::{Address, B256, Bloom, U256};
 use anfs_execution::{Ancestors, BlockEnv, BlockExecutor, ExecutionError};
 use anfs_poh::Link;
 use anfs_primitives::vote::ExecutionField;
@@ -115,6 +115,7 @@ pub(crate) struct RunOutcome {
     pub(crate) offsets: Vec<usize>,
     pub(crate) base_fee: u64,
     pub(crate) gas_used: u64,
+    pub(crate) burned: U256,
     pub(crate) logs_bloom: Bloom,
     pub(crate) state_root: B256,
     pub(crate) transactions_root: B256,
@@ -231,6 +232,7 @@ impl BlockRun {
             offsets: self.offsets,
             base_fee: self.base_fee,
             gas_used: outcome.gas_used,
+            burned: outcome.burned,
             logs_bloom: outcome.logs_bloom,
         })
     }
@@ -267,6 +269,7 @@ impl RunOutcome {
             (self.receipts_root == header.receipts_root, ExecutionField::ReceiptsRoot),
             (self.state_root == header.state_root, ExecutionField::StateRoot),
             (no_messages, ExecutionField::Messages),
+            (self.burned == header.burned, ExecutionField::Burned),
         ];
         checks.into_iter().find(|(agrees, _)| !agrees).map(|(_, field)| field)
     }

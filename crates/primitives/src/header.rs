@@ -41,7 +41,7 @@ pub struct RootReference {
     pub hash: B256,
 }
 
-/// Messages sent to one destination so far. spec: PROTOCOL §9
+/// Messages sent to one destination so far, and the coins in them. spec: PROTOCOL §9
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneCount {
@@ -49,6 +49,8 @@ pub struct LaneCount {
     pub destination: DomainId,
     /// Messages sent on it since genesis.
     pub sent: u64,
+    /// Coins sent with them, in wei: value and prepaid gas.
+    pub value: U256,
 }
 
 /// Messages consumed from one source so far. spec: PROTOCOL §9
@@ -117,6 +119,8 @@ pub struct ShardHeader {
     pub value_in: U256,
     /// Value that left the domain with sent messages, in wei.
     pub value_out: U256,
+    /// Coins that the block destroyed, in wei: base fees, and what went down with destroyed contracts.
+    pub burned: U256,
 }
 
 impl ShardHeader {

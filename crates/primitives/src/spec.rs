@@ -362,6 +362,7 @@ impl ChainSpec {
             base_fee: self.initial_base_fee,
             value_in: U256::ZERO,
             value_out: U256::ZERO,
+            burned: U256::ZERO,
         }
     }
 }

@@ -134,6 +134,8 @@ pub enum ExecutionField {
     Messages,
     /// `beneficiary`
     Beneficiary,
+    /// `burned`
+    Burned,
 }
 
 /// A vote with its signature; unverified until `anfs-crypto` says otherwise.

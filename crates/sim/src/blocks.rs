@@ -72,6 +72,7 @@ pub fn genesis(config: &ShardConfig) -> SealedHeader {
         base_fee: 1,
         value_in: U256::ZERO,
         value_out: U256::ZERO,
+        burned: U256::ZERO,
     }
     .seal()
 }

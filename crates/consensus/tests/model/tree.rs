@@ -136,6 +136,7 @@ fn header(salt: u64, parent: Option<&SealedHeader>) -> SealedHeader {
         base_fee: 1,
         value_in: U256::ZERO,
         value_out: U256::ZERO,
+        burned: U256::ZERO,
     }
     .seal()
 }

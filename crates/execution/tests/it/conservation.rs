@@ -97,7 +97,8 @@ proptest! {
         let state = start();
         let outcome = execute(&state, &build(&actions));
         let (before, after) = coins_of(&state, &outcome);
-        prop_assert_eq!(before, after + U256::from(outcome.gas_used) * U256::from(BASE_FEE));
+        prop_assert_eq!(before, after + outcome.burned);
+        prop_assert_eq!(outcome.burned, U256::from(outcome.gas_used) * U256::from(BASE_FEE));
         let tips = U256::from(outcome.gas_used) * U256::from(TIP);
         prop_assert_eq!(outcome.changes.accounts[&BENEFICIARY].info.unwrap().balance, tips);
         let token = user(TOKEN);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use anfs_consensus::root::ledger::{Claims, NetworkLedger};
 use anfs_execution::{BlockEnv, BlockExecutor, CrossingOutcome, DomainEnv, ExecutionError, Leg};
 use anfs_primitives::crossing::route_target;
 use anfs_primitives::{
@@ -31,7 +32,8 @@ pub(crate) struct Net {
     pub(crate) domains: BTreeMap<DomainId, Domain>,
     pub(crate) lanes: BTreeMap<(DomainId, DomainId), VecDeque<CrossMessage>>,
     pub(crate) nonces: BTreeMap<Address, u64>,
-    pub(crate) burned: U256,
+    /// What a root would believe.
+    pub(crate) ledger: NetworkLedger,
     pub(crate) supply: U256,
     pub(crate) slot: u64,
     pub(crate) base_fee: u64,
@@ -57,12 +59,14 @@ impl Net {
             let state = WorldState::genesis(&at_home).expect("nothing is read from disk");
             (id, Domain { id, state, sent: Vec::new(), consumed: Vec::new(), met })
         });
+        let domains: BTreeMap<DomainId, Domain> = domains.collect();
+        let ledger = NetworkLedger::new(domains.iter().map(|(id, domain)| (*id, domain.coins())));
         Self {
             map,
-            domains: domains.collect(),
+            domains,
             lanes: BTreeMap::new(),
             nonces: BTreeMap::new(),
-            burned: U256::ZERO,
+            ledger,
             supply: accounts.values().map(|account| account.balance).sum(),
             slot: 1,
             base_fee: BASE_FEE,
@@ -113,17 +117,48 @@ impl Net {
         let before = domain.coins();
         domain.state = domain.state.apply(&outcome.changes).unwrap();
         let after = domain.coins();
-        assert_eq!(
-            before + crossing.value_in,
-            after + crossing.value_out + crossing.burned,
-            "ledger of domain {id}"
-        );
+        let claims = Claims {
+            domain: id,
+            lanes: &crossing.sent,
+            cursors: &crossing.consumed,
+            value_in: crossing.value_in,
+            value_out: crossing.value_out,
+            burned: outcome.burned,
+        };
+        assert_eq!(before + claims.value_in, after + claims.value_out + claims.burned, "domain {id}");
+        self.ledger.apply(&claims).expect("honest claims are believed");
+        assert_eq!(self.ledger.held(id), Some(after), "what the root believes of domain {id}");
         (domain.sent, domain.consumed) = (crossing.sent.clone(), crossing.consumed.clone());
-        self.burned += crossing.burned;
         for message in &crossing.messages {
             self.lanes.entry((message.source, message.destination)).or_default().push_back(message.clone());
         }
         Done { receipts: outcome.receipts, crossing }
+    }
+
+    /// A captured domain sends what no execution of its has sent; its claims are in order.
+    pub(crate) fn send_by_force(&mut self, source: DomainId, destination: DomainId, body: MessageBody) {
+        let domain = self.domains.get_mut(&source).expect("a domain of the network");
+        let at = domain.sent.binary_search_by_key(&destination, |lane| lane.destination);
+        let at = at.unwrap_or_else(|at| {
+            domain.sent.insert(at, LaneCount { destination, sent: 0, value: U256::ZERO });
+            at
+        });
+        let lane = &mut domain.sent[at];
+        let origin = B256::ZERO;
+        let message =
+            CrossMessage { network: NETWORK, source, destination, sequence: lane.sent, origin, body };
+        lane.sent += 1;
+        lane.value += message.value();
+        let claims = Claims {
+            domain: source,
+            lanes: &domain.sent,
+            cursors: &domain.consumed,
+            value_in: U256::ZERO,
+            value_out: message.value(),
+            burned: U256::ZERO,
+        };
+        self.ledger.apply(&claims).expect("no more than the domain holds");
+        self.lanes.entry((source, destination)).or_default().push_back(message);
     }
 
     /// A block with one transaction of a user, at his home.
@@ -155,7 +190,8 @@ impl Net {
     pub(crate) fn check(&self) {
         let held: U256 = self.domains.values().map(Domain::coins).sum();
         let flying: U256 = self.lanes.values().flatten().map(CrossMessage::value).sum();
-        assert_eq!(held + flying + self.burned, self.supply, "coins of the network");
+        assert_eq!(flying, self.ledger.in_flight());
+        assert_eq!(held + flying + self.ledger.burned(), self.supply, "coins of the network");
         for domain in self.domains.values() {
             for address in domain.met.keys() {
                 let Some(info) = domain.state.account(address).unwrap() else { continue };
@@ -381,21 +417,8 @@ fn a_contract_is_found_from_everywhere_once_its_home_knows() {
         derivation: anfs_primitives::Derivation::Create { creator: deployer, nonce: nonce + 1 },
     };
     let claimed = deployer.create(nonce + 1);
-    let sent = net.domains[&liar]
-        .sent
-        .iter()
-        .find(|lane| lane.destination == net.home(claimed))
-        .map_or(0, |lane| lane.sent);
-    let forged = CrossMessage {
-        network: NETWORK,
-        source: liar,
-        destination: net.home(claimed),
-        sequence: sent,
-        origin: B256::ZERO,
-        body: claim,
-    };
     if net.home(claimed) != liar {
-        net.lanes.entry((liar, net.home(claimed))).or_default().push_back(forged);
+        net.send_by_force(liar, net.home(claimed), claim);
         net.drain();
         assert_eq!(net.domains[&net.home(claimed)].route(claimed), None);
     }

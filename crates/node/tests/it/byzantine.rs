@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use alloy_primitives::U256;
 use anfs_crypto::votes;
 use anfs_primitives::vote::ExecutionField;
 use anfs_primitives::{
@@ -171,6 +172,15 @@ fn tips_that_go_to_somebody_else() {
         true
     };
     check(keep_entry, edit, |fault| fault == Fault::Execution(ExecutionField::Beneficiary));
+}
+
+#[test]
+fn fees_that_were_not_burned() {
+    let edit = |header: &mut ShardHeader| {
+        header.burned += U256::ONE;
+        true
+    };
+    check(keep_entry, edit, |fault| fault == Fault::Execution(ExecutionField::Burned));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use alloy_primitives::U256;
 use anfs_primitives::block::BLOCK_BYTES_MAX;
 use anfs_primitives::entry::FRAGMENT_BYTES_MAX;
 use anfs_primitives::*;
@@ -197,7 +198,7 @@ fn each_kind_of_message_has_its_own_cap() {
 #[test]
 fn the_largest_header_fits_its_messages() {
     let mut largest = samples::header();
-    let lane = LaneCount { destination: DomainId(1), sent: 1 };
+    let lane = LaneCount { destination: DomainId(1), sent: 1, value: U256::ZERO };
     let cursor = InboxCursor { source: DomainId(1), consumed: 1 };
     let cut = largest.boundaries[0];
     largest.lanes = vec![lane; header::DOMAINS_MAX].try_into().unwrap();

@@ -38,10 +38,10 @@ fn bodies_and_headers() {
         ("entry", "e8c6448944ae94b4920bb2a59f63394ec30593f0eb8719a8dfda5b4d20940bc5"),
         ("tick", "b1147e7c38990f33a3da61331488273c1422079f6b8596359956a07c2e351ee1"),
         ("fragment", "4e1cd1fc6c78719965f55494fabba2981a6b3ab6b2bfbb6f716da572fb56bcae"),
-        ("header", "0037c69d6d4979313a082db3b5ea7f5062817109d4e121248ad960193df934f2"),
-        ("proposal", "947e428b082a3bd4bae31a044c18369ad604f02d66c6f01e2b72de1d183a8761"),
-        ("block", "7e5ec880e600df14528e6cd569587e19acc62f2b79f21686a184fbd578a177d0"),
-        ("certified block", "b56b4145cd7c32c79661af0cb0e66476542672c45702337fcb6c871ba83a989a"),
+        ("header", "a56760a98b993420371cf8ae97fb396c13ba7846b32642b6f4a4ed3ca74e4977"),
+        ("proposal", "d82a1770b1fcfc693a7655989c9e7b10c467c57e7f0a6dbc3e5456ecb88d91df"),
+        ("block", "05d145e6b721122c28e61d37cc3adb337ebeab86eb683c4a0c9a5390e70e6258"),
+        ("certified block", "4aa0369d291cc4f13115b6dfe384d83821ee9728b5a91d6f04fe11f853bfb6bd"),
         ("receipt", "1f34db9b8aa49755bef7fe81efd75da6a46f572fda31b548d33438fe44554733"),
     ];
     check(&found, &pins);
@@ -85,6 +85,7 @@ fn votes() {
         ("Execution(BaseFee)", "2cb792318bcbdf138d5be5656413c99d80d55b39d126b75b8fdf3d4da2c459b4"),
         ("Execution(Messages)", "0baadb06d74be91c3799c45e5916d09430aa999595f05320bec17aacea769112"),
         ("Execution(Beneficiary)", "28e309ad404b4e4dc8755bd296dc4139582bf280c16af486a31700ebe9f9e897"),
+        ("Execution(Burned)", "09f0185b0a35872963a88f1ef2e9d28b3213c85022645267301f0e9f87e3b7ca"),
     ];
     check(&found, &pins);
 }
@@ -110,15 +111,15 @@ fn messages() {
         samples::messages().iter().map(|(name, message)| ((*name).to_owned(), hash_of(message))).collect();
     let pins = [
         ("fragment", "6ff0df8100a6e166d91c40d4319596ad88e3139ff965cf1904594e47573363c2"),
-        ("proposal", "017bb060d89a6979aa8396e581d88fe4b2cede230f0c718f5fff9d2bc82a1af0"),
+        ("proposal", "8f3444e9219b03193c2191ac91a7a22aab248bbecd025e77b59ebf74f2759b46"),
         ("vote", "27242ed5e2d6de6ec2bbfeba06a3b54a0074a9a1bba976e99d1f19526e7de9be"),
         ("certificate", "4fbf5107a97f70c442d08e871fc31fac3c87225365d79078b2de4775c736bc85"),
         ("fragment request", "b62ef48de1c1bb4b5fc7ce3b7773f8ef0dd64366af780e18fa3a4e55a04a755e"),
         ("block request", "643029ed8cb96efdcf685c875e0776dd60311579d8c50823dc47e9c9a3087185"),
-        ("block", "8afeefc49e228a4f62128cc25b3be73852b24fcab3eb85c30db102e28cedf9bb"),
+        ("block", "597e5c4aa5d77934bea292a8bb880fbfafa74557bafecd2ca1f3a33d512671ef"),
         ("view timeout", "8ef3afdf9edb01c49b0fc674b96f0ec15e4ebeff8fa3c95cd4334920ca4068a7"),
         ("view change", "024ff3a4dcfb30cad78a88ccabf26404a898558a64e899c9c2b02f066d8c729f"),
-        ("new view", "f0f24da2142c302225839fbec8235877607508c0097dd72355db47e641a88c75"),
+        ("new view", "2dbfeaecaf9d9989515638a53c7120cb673484800b66dae030752e713bbc6c89"),
         ("proposal request", "00650b376eb5fb5f947d83196fad2d7894b18b63b8d12be29dd08daa48c6aa96"),
         ("new view request", "82927452a743374d6d3d0a2d8b9f6a89f0704243d882633db61a45dc1596df58"),
     ];
@@ -138,8 +139,8 @@ fn hashes_that_name_things() {
     ];
     let pins = [
         ("chain spec", "f18ef66718d225ffe7eddae1cbe33f02e5c3c68099fa74fa2192acc9540278b7"),
-        ("genesis header", "d7b402d65cecc36afebbc0630460116f8bce2d7af25e7919fbfc8a050a315d2c"),
-        ("header", "b0fe22630d35f34f96377d3fbbc02a1e706033db7c54388f43d1260279e9afa9"),
+        ("genesis header", "35e25f5d033514eed206d34fb8f983427a1c52f6afd09eb7d2ada8d1e9912129"),
+        ("header", "b7c794854c21133b9a558f40d38e91dc2db83f7d5dc78ecf7c30a235620706b5"),
         ("receipt leaf", "b37094442ba45baf1d41d0fcae6269007b577cbbbe5a4fcf5139a73c95fa8351"),
     ];
     check(&found, &pins);

@@ -19,7 +19,7 @@ pub(crate) const VOTE_KINDS: [VoteKind; 5] = [
 pub(crate) const CERTIFICATE_KINDS: [CertificateKind; 4] =
     [CertificateKind::Fast, CertificateKind::Prepare, CertificateKind::Commit, CertificateKind::Conviction];
 
-pub(crate) const EXECUTION_FIELDS: [ExecutionField; 9] = [
+pub(crate) const EXECUTION_FIELDS: [ExecutionField; 10] = [
     ExecutionField::StateRoot,
     ExecutionField::TransactionsRoot,
     ExecutionField::ReceiptsRoot,
@@ -29,6 +29,7 @@ pub(crate) const EXECUTION_FIELDS: [ExecutionField; 9] = [
     ExecutionField::BaseFee,
     ExecutionField::Messages,
     ExecutionField::Beneficiary,
+    ExecutionField::Burned,
 ];
 
 fn bounded<T: std::fmt::Debug, const N: usize>(items: Vec<T>) -> BoundedVec<T, N> {
@@ -89,13 +90,14 @@ pub(crate) fn header() -> ShardHeader {
         logs_bloom: Bloom::repeat_byte(16),
         state_root: B256::repeat_byte(17),
         outbox_root: B256::repeat_byte(18),
-        lanes: bounded(vec![LaneCount { destination: DomainId(2), sent: 19 }]),
+        lanes: bounded(vec![LaneCount { destination: DomainId(2), sent: 19, value: U256::from(26) }]),
         inbox_cursors: bounded(vec![InboxCursor { source: DomainId(3), consumed: 20 }]),
         gas_used: 21,
         gas_limit: 22,
         base_fee: 23,
         value_in: U256::from(24),
         value_out: U256::from(25),
+        burned: U256::from(27),
     }
 }
 
@@ -312,7 +314,14 @@ pub(crate) fn any_header() -> impl Strategy<Value = ShardHeader> {
             beneficiary,
             boundaries: bounded(cuts.into_iter().map(|(entry, hash)| Boundary { entry, hash }).collect()),
             lanes: bounded(
-                lanes.iter().map(|&(to, sent)| LaneCount { destination: DomainId(to), sent }).collect(),
+                lanes
+                    .iter()
+                    .map(|&(to, sent)| LaneCount {
+                        destination: DomainId(to),
+                        sent,
+                        value: U256::from_be_bytes(bloom[2]),
+                    })
+                    .collect(),
             ),
             inbox_cursors: bounded(
                 lanes
@@ -323,6 +332,7 @@ pub(crate) fn any_header() -> impl Strategy<Value = ShardHeader> {
             logs_bloom: Bloom::from_slice(bloom.as_flattened()),
             value_in: U256::from_be_bytes(bloom[0]),
             value_out: U256::from_be_bytes(bloom[1]),
+            burned: U256::from_be_bytes(bloom[3]),
             ..header()
         },
     )

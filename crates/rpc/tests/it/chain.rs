@@ -162,6 +162,7 @@ fn block(height: u64, parent: BlockHash, transactions: &[RecoveredTransaction]) 
         base_fee: 1_000_000_000,
         value_in: U256::ZERO,
         value_out: U256::ZERO,
+        burned: U256::ZERO,
     };
     Arc::new(RpcBlock {
         header: header.seal(),

@@ -73,6 +73,7 @@ fn record(height: u64, parent: B256, transactions: usize, bytes: usize) -> Block
         base_fee: 7,
         value_in: U256::ZERO,
         value_out: U256::ZERO,
+        burned: U256::ZERO,
     }
     .seal();
     let target = VoteTarget {
