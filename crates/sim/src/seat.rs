@@ -116,7 +116,7 @@ pub enum Action {
     /// Has met a contradiction in itself and stops; a bug, or too many faults.
     Fail(String),
     /// A byzantine seat has just broken the protocol in the way that this names: counted in
-    /// [`crate::Report::injected`].
+    /// [`crate::Counts::injected`].
     Misdeed(&'static str),
 }
 
