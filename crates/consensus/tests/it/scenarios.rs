@@ -315,7 +315,7 @@ fn log_records_are_pinned_and_round_trip() {
     }
     assert_eq!(
         keccak256(bytes).to_string(),
-        "0x38081f453992172092f0aa5f3d69c0712edb0605a111b74fa2a44686a0f29cfb"
+        "0x56b150581e20dbbc7acd4386e44ab8dbafbceb6011e817a055e283935557a0c9"
     );
 }
 
