@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anfs_primitives::SeatIndex;
 
 use super::{Api, Reply};
-use crate::backend::DevnetControl;
+use crate::backend::{BackendError, DevnetControl};
 use crate::error::{METHOD_NOT_FOUND, RpcError};
 use crate::params::Params;
 use crate::shapes::json;
@@ -27,31 +27,32 @@ pub(crate) fn seats(api: &Api, params: Params<'_>) -> Reply {
     json(&control.seats())
 }
 
-/// `devnet_stopSeat(seat)`
-pub(crate) fn stop_seat(api: &Api, mut params: Params<'_>) -> Reply {
+/// Does something to one seat, and answers how all of them are.
+fn on_seat(
+    api: &Api,
+    mut params: Params<'_>,
+    act: impl FnOnce(&dyn DevnetControl, SeatIndex) -> Result<(), BackendError>,
+) -> Reply {
     let control = control(api)?;
-    let seat: SeatIndex = params.required()?;
+    let seat = params.required()?;
     params.end()?;
-    control.stop_seat(seat)?;
+    act(&**control, seat)?;
     json(&control.seats())
+}
+
+/// `devnet_stopSeat(seat)`
+pub(crate) fn stop_seat(api: &Api, params: Params<'_>) -> Reply {
+    on_seat(api, params, |control, seat| control.stop_seat(seat))
 }
 
 /// `devnet_startSeat(seat)`
-pub(crate) fn start_seat(api: &Api, mut params: Params<'_>) -> Reply {
-    let control = control(api)?;
-    let seat: SeatIndex = params.required()?;
-    params.end()?;
-    control.start_seat(seat)?;
-    json(&control.seats())
+pub(crate) fn start_seat(api: &Api, params: Params<'_>) -> Reply {
+    on_seat(api, params, |control, seat| control.start_seat(seat))
 }
 
 /// `devnet_releaseSeat(seat)`
-pub(crate) fn release_seat(api: &Api, mut params: Params<'_>) -> Reply {
-    let control = control(api)?;
-    let seat: SeatIndex = params.required()?;
-    params.end()?;
-    control.release_seat(seat)?;
-    json(&control.seats())
+pub(crate) fn release_seat(api: &Api, params: Params<'_>) -> Reply {
+    on_seat(api, params, |control, seat| control.release_seat(seat))
 }
 
 /// `devnet_cut(seats)`
