@@ -70,6 +70,14 @@ signature_tags! {
     VIEW_CHANGE = "VIEW-CHANGE";
     /// A leader opens its view (R6).
     NEW_VIEW = "NEW-VIEW";
+    /// The leader of a view puts a root block to the vote.
+    ROOT_PROPOSAL = "ROOT-PROPOSAL";
+    /// A seat has checked a root block.
+    ROOT_PREPARE = "ROOT-PREPARE";
+    /// A seat saw a quorum prepare a root block.
+    ROOT_COMMIT = "ROOT-COMMIT";
+    /// A seat leaves a view of the root.
+    ROOT_TIMEOUT = "ROOT-TIMEOUT";
     /// A key proves that its holder knows the secret.
     POSSESSION = "POSSESSION";
 }

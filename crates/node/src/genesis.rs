@@ -93,6 +93,8 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         pipeline_depth: 4,
         fast_timeout_ms: (choices.slot_ms * 4).max(1_000),
         view_timeout_ms: (choices.slot_ms * 12).max(3_000),
+        root_block_ms: choices.slot_ms * 2,
+        root_timeout_ms: (choices.slot_ms * 16).max(4_000),
         max_supply: U256::from(1_000_000_000_u64) * U256::from(AFS),
         shards: vec![ShardSpec {
             generator: seat(0),

@@ -20,6 +20,7 @@ pub mod header;
 pub mod ids;
 pub mod message;
 pub mod receipt;
+pub mod root;
 pub mod spec;
 pub mod transaction;
 pub mod view;
@@ -34,6 +35,11 @@ pub use header::{Boundary, InboxCursor, LaneCount, RootReference, SealedHeader, 
 pub use ids::{BlockHash, DomainId, Epoch, Height, NetworkId, SeatIndex, Slot, View};
 pub use message::{ConsensusMessage, Proposal};
 pub use receipt::{Receipt, ReceiptKind};
+pub use root::{
+    CertifiedRootBlock, RootBlock, RootCertificate, RootHash, RootHeader, RootMessage, RootProposal,
+    RootSeat, RootTally, RootTimeout, SealedRootHeader, SeatGroup, SeatSet, ShardReference, ShardTip,
+    SignedRootTimeout, Supply, TimeoutCertificate, TimeoutGroup,
+};
 pub use spec::{ChainSpec, GenesisAccount, SpecError, ValidatorSpec};
 pub use transaction::{RecoveredTransaction, SignedTransaction, TransactionError};
 pub use view::{HeightReport, NewView, SignedViewChange, ViewChange, ViewTimeout};

@@ -139,6 +139,11 @@ pub struct ChainSpec {
     /// Δ_view: after this long without a decision a verifier wants another leader (R6); doubles with each
     /// view that fails.
     pub view_timeout_ms: u64,
+    /// Time between two root blocks, in milliseconds.
+    pub root_block_ms: u64,
+    /// Δ_root: after this long without a decision a seat leaves the root's view, in milliseconds; doubles with each
+    /// view that fails.
+    pub root_timeout_ms: u64,
     /// Coins that may ever exist, in wei.
     pub max_supply: U256,
     /// Seats of each shard; the first is domain 1.
@@ -249,6 +254,18 @@ impl ChainSpec {
             self.view_timeout_ms,
             (self.fast_timeout_ms.saturating_add(self.slot_ms)..=3_600_000).contains(&self.view_timeout_ms),
             "at least fast_timeout_ms + slot_ms, at most 3600000",
+        )?;
+        range(
+            "root_block_ms",
+            self.root_block_ms,
+            (10..=600_000).contains(&self.root_block_ms),
+            "between 10 and 600000",
+        )?;
+        range(
+            "root_timeout_ms",
+            self.root_timeout_ms,
+            (self.root_block_ms.saturating_add(1)..=3_600_000).contains(&self.root_timeout_ms),
+            "more than root_block_ms and at most 3600000",
         )?;
         range(
             "shards",

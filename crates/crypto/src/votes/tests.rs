@@ -49,6 +49,8 @@ fn header() -> SealedHeader {
         pipeline_depth: 4,
         fast_timeout_ms: 1_000,
         view_timeout_ms: 3_000,
+        root_block_ms: 500,
+        root_timeout_ms: 4_000,
         max_supply: U256::ZERO,
         shards: vec![ShardSpec { generator: seat(1), verifiers: vec![seat(2)] }],
         accounts: BTreeMap::new(),

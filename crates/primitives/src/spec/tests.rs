@@ -27,6 +27,8 @@ fn spec() -> ChainSpec {
         pipeline_depth: 4,
         fast_timeout_ms: 1_000,
         view_timeout_ms: 3_000,
+        root_block_ms: 500,
+        root_timeout_ms: 4_000,
         max_supply: U256::from(1_000),
         shards: vec![ShardSpec { generator: validator(1), verifiers: (2..=5).map(validator).collect() }],
         accounts: BTreeMap::from([(
@@ -61,6 +63,8 @@ fn each_bad_parameter_is_named() {
     refused(|s| s.pipeline_depth = 0, "pipeline_depth");
     refused(|s| s.fast_timeout_ms = 1, "fast_timeout_ms");
     refused(|s| s.view_timeout_ms = s.fast_timeout_ms, "view_timeout_ms");
+    refused(|s| s.root_block_ms = 9, "root_block_ms");
+    refused(|s| s.root_timeout_ms = s.root_block_ms, "root_timeout_ms");
     refused(|s| s.block_gas_limit = 1, "block_gas_limit");
     refused(|s| s.base_fee_min = u64::MAX, "base_fee_min");
     refused(|s| s.shards.clear(), "shards");

@@ -140,7 +140,7 @@ proptest! {
             "network", "genesis_time_ms", "slot_ms", "hashes_per_slot", "ticks_per_slot",
             "block_gas_limit", "initial_base_fee", "base_fee_change_denominator", "base_fee_min",
             "verifiers_per_shard", "slice_redundancy", "pipeline_depth", "fast_timeout_ms",
-            "view_timeout_ms",
+            "view_timeout_ms", "root_block_ms", "root_timeout_ms",
         ]),
         other in prop::sample::select(vec!["hashes_per_slot", "ticks_per_slot", "verifiers_per_shard"]),
         value in prop_oneof![Just(0u64), Just(1), Just(u64::MAX), 0..70_000u64, any::<u64>()],

@@ -236,6 +236,8 @@ pub(crate) fn chain_spec() -> ChainSpec {
         pipeline_depth: 4,
         fast_timeout_ms: 1_000,
         view_timeout_ms: 3_000,
+        root_block_ms: 500,
+        root_timeout_ms: 4_000,
         max_supply: U256::from(1_000),
         shards: vec![spec::ShardSpec { generator: seat(1), verifiers: (2..=5).map(seat).collect() }],
         accounts: [(Address::repeat_byte(9), account)].into(),
