@@ -32,7 +32,8 @@ pub(crate) fn chain_block(
     let size = (body + anfs_primitives::encode(header.header()).len()) as u64;
     let timestamp = spec.slot_timestamp(header.slot);
     let prev_randao = prevrandao(header.header());
-    RpcBlock { header, timestamp, prev_randao, size, transactions, receipts, certificate }
+    let crossing = Arc::default();
+    RpcBlock { header, timestamp, prev_randao, size, transactions, receipts, crossing, certificate }
 }
 
 /// How much of the chain is held in memory.

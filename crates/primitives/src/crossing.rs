@@ -12,6 +12,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::codec::{BoundedVec, encode};
 use crate::ids::{DomainId, NetworkId, Slot};
+use crate::receipt::Receipt;
 use crate::transaction::TRANSACTION_BYTES_MAX;
 
 /// Hard cap of an encoded message: a call with all the data that a transaction can hold, and its frame.
@@ -209,6 +210,27 @@ impl CrossMessage {
             MessageBody::Route { .. } => U256::ZERO,
         }
     }
+}
+
+/// A message that a block has consumed.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Arrival {
+    /// The message.
+    pub message: CrossMessage,
+    /// What a call came to, turned away or run; `None` for what cannot fail.
+    pub receipt: Option<Receipt>,
+}
+
+/// Messages of one block at most, in either direction.
+pub const BLOCK_MESSAGES_MAX: usize = 1 << 20;
+
+/// What a block had to do with other domains.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BlockCrossing {
+    /// Messages consumed, in the order in which they were.
+    pub arrivals: BoundedVec<Arrival, BLOCK_MESSAGES_MAX>,
+    /// Messages sent, in the order in which they were.
+    pub sent: BoundedVec<CrossMessage, BLOCK_MESSAGES_MAX>,
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ pub mod vote;
 pub use block::{Block, BlockBody, CertifiedBlock};
 pub use certificate::{Certificate, CertificateKind, SignerSet};
 pub use codec::{BoundedVec, CodecError, decode, encode, encode_into};
-pub use crossing::{CrossCall, CrossMessage, Derivation, DomainMap, GasPayment, MessageBody};
+pub use crossing::{
+    Arrival, BlockCrossing, CrossCall, CrossMessage, Derivation, DomainMap, GasPayment, MessageBody,
+};
 pub use entry::{Entry, Fragment, SequencedTransaction};
 pub use header::{Boundary, InboxCursor, LaneCount, RootReference, SealedHeader, ShardHeader};
 pub use ids::{BlockHash, DomainId, Epoch, Height, NetworkId, SeatIndex, Slot, View};

@@ -17,8 +17,8 @@ use alloy_rpc_types_trace::geth::{
     GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
 };
 use anfs_primitives::{
-    BlockBody, BlockHash, Certificate, Height, Receipt, RecoveredTransaction, SealedHeader, SeatIndex,
-    SignerSet,
+    BlockBody, BlockCrossing, BlockHash, Certificate, Height, Receipt, RecoveredTransaction, SealedHeader,
+    SeatIndex, SignerSet,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -83,6 +83,8 @@ pub struct RpcBlock {
     pub transactions: Arc<[RecoveredTransaction]>,
     /// Their receipts, one a transaction.
     pub receipts: Arc<[Receipt]>,
+    /// What it had to do with other domains.
+    pub crossing: Arc<BlockCrossing>,
     /// What decided it; genesis has none.
     pub certificate: Option<Certificate>,
 }

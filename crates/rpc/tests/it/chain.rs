@@ -171,6 +171,7 @@ fn block(height: u64, parent: BlockHash, transactions: &[RecoveredTransaction]) 
         size: 600,
         transactions: transactions.into(),
         receipts: receipts.into(),
+        crossing: Arc::default(),
         certificate: None,
     })
 }

@@ -1,0 +1,5 @@
+//! The root as one node sees it.
+
+mod chain;
+
+pub use chain::RootChain;
