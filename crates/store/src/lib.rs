@@ -26,6 +26,7 @@ mod error;
 mod frame;
 mod index;
 mod lock;
+mod record_log;
 mod segment;
 mod store;
 mod tables;
@@ -34,5 +35,6 @@ mod votes;
 
 pub use error::StoreError;
 pub use lock::refuse_if_locked;
+pub use record_log::{RecordLog, RecordLogOptions};
 pub use store::{BlockRecord, NewBlock, Recovered, Store, StoreOptions, StoreStats, Tail};
 pub use verify::VerifyReport;
