@@ -2,4 +2,4 @@
 
 mod chain;
 
-pub use chain::RootChain;
+pub use chain::{RootArchive, RootChain};

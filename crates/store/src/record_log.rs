@@ -4,7 +4,6 @@
 //! unreadable when the log is opened is cut off with all that follows, and the owner writes it again.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use alloy_primitives::B256;
 use anfs_primitives::NetworkId;
@@ -248,7 +247,6 @@ fn first_unreadable(
 #[cfg(test)]
 mod tests {
     use std::fs::OpenOptions;
-    use std::os::unix::fs::FileExt;
 
     use super::*;
     use crate::disk::SystemDisk;

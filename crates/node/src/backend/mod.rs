@@ -23,6 +23,7 @@ use crate::relay::{self, Extent};
 use crate::seat::Seat;
 use crate::transport::Transport;
 
+pub(crate) use pool::recover;
 pub(crate) use shard::describe_hold;
 pub use signer::UnlockedAccounts;
 

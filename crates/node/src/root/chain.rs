@@ -1,24 +1,39 @@
 //! The final root blocks as readers see them: only what is on this node's disk.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::map::B256Map;
 use anfs_primitives::{CertifiedRootBlock, Height, RootHash, RootReference, SealedRootHeader};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
+
+use crate::error::NodeError;
 
 /// Root blocks held in memory.
 const RECENT_BLOCKS: usize = 1024;
 /// Root blocks that a slow subscriber may lag behind.
 const BLOCKS_BUFFERED: usize = 256;
 
+/// Where root blocks are found that are no longer in memory.
+pub trait RootArchive: Send + Sync + Debug {
+    /// A final root block; `None` for genesis and above the head.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    fn root_block(&self, height: Height) -> Result<Option<Arc<CertifiedRootBlock>>, NodeError>;
+}
+
 /// The chain of final root blocks. Hashes of all of them are at hand, blocks only of the newest.
 #[derive(Debug)]
 pub struct RootChain {
     genesis: SealedRootHeader,
     known: Mutex<Known>,
+    grew: Condvar,
     news: broadcast::Sender<Arc<CertifiedRootBlock>>,
+    archive: Option<Arc<dyn RootArchive>>,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +54,14 @@ impl RootChain {
             recent: VecDeque::new(),
         };
         let news = broadcast::channel(BLOCKS_BUFFERED).0;
-        Self { genesis, known: Mutex::new(known), news }
+        Self { genesis, known: Mutex::new(known), grew: Condvar::new(), news, archive: None }
+    }
+
+    /// Finds older blocks there.
+    #[must_use]
+    pub fn with_archive(mut self, archive: Arc<dyn RootArchive>) -> Self {
+        self.archive = Some(archive);
+        self
     }
 
     /// Makes the next block visible. It is final and on disk.
@@ -56,6 +78,7 @@ impl RootChain {
             known.recent.pop_front();
         }
         drop(known);
+        self.grew.notify_all();
         // No one need be listening.
         let _ = self.news.send(block);
     }
@@ -87,6 +110,21 @@ impl RootChain {
         known.recent.get(at).cloned()
     }
 
+    /// A block from memory or from the archive; `None` for genesis, above the head, and for an old one without an
+    /// archive.
+    ///
+    /// # Errors
+    /// When the archive cannot be read.
+    pub fn block(&self, height: Height) -> Result<Option<Arc<CertifiedRootBlock>>, NodeError> {
+        if let Some(recent) = self.recent(height) {
+            return Ok(Some(recent));
+        }
+        match &self.archive {
+            Some(archive) if height <= self.height() => archive.root_block(height),
+            _ => Ok(None),
+        }
+    }
+
     /// The hash of the final root block at a height.
     #[must_use]
     pub fn hash_at(&self, height: Height) -> Option<RootHash> {
@@ -115,5 +153,13 @@ impl RootChain {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<CertifiedRootBlock>> {
         self.news.subscribe()
+    }
+
+    /// Waits until there is a block above a height, but no longer than this.
+    pub(crate) fn wait_above(&self, height: Height, limit: Duration) {
+        let mut known = self.known.lock();
+        if known.hashes.len() as u64 - 1 <= height.0 {
+            let _timed_out = self.grew.wait_for(&mut known, limit);
+        }
     }
 }
