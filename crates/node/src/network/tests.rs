@@ -1,1 +1,4 @@
-
+mod backend;
+mod restart;
+mod scene;
+mod ways;
