@@ -257,6 +257,8 @@ pub enum Part {
     SigningLog,
     /// The log of decided blocks: without it no block becomes visible.
     BlockLog,
+    /// What concerns the root: without it the seat takes no part in it.
+    Root,
     /// The state on disk: without it a restart executes more blocks again.
     State,
 }

@@ -1,5 +1,6 @@
 //! The root as one node sees it.
 
 mod chain;
+mod lanes;
 
 pub use chain::RootChain;
