@@ -285,3 +285,5 @@ fn bytes_of(message: &CrossMessage) -> usize {
     };
     MESSAGE_BYTES + data
 }
+#[cfg(test)]
+mod tests;
