@@ -12,10 +12,10 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
-use anfs_primitives::crossing::route_code;
+use anfs_primitives::crossing::{BLOCK_MESSAGES_MAX, TRANSFER_ALLOWANCE, route_code};
 use anfs_primitives::{
-    CrossCall, CrossMessage, Derivation, DomainId, GasPayment, InboxCursor, LaneCount, MessageBody, Receipt,
-    ReceiptKind, Slot,
+    Arrival, CrossCall, CrossMessage, Derivation, DomainId, GasPayment, InboxCursor, LaneCount, MessageBody,
+    Receipt, ReceiptKind, Slot,
 };
 use anfs_state::StateRead;
 use revm::bytecode::Bytecode;
@@ -27,10 +27,6 @@ use crate::error::ExecutionError;
 use crate::executor::BlockExecutor;
 use crate::handler::Watch;
 use crate::overlay::Leftovers;
-
-/// Gas that a transfer from a contract to a foreign account may use there. The contract has paid 25,000 for opening an
-/// account that it has not opened.
-pub(crate) const TRANSFER_ALLOWANCE: u64 = 10_000;
 
 /// What a message did on arrival.
 #[derive(Clone, Debug)]
@@ -266,7 +262,45 @@ impl<S: StateRead> BlockExecutor<S> {
         }
     }
 
-    /// Consumes the next message of a lane.
+    /// Gas that the messages which a block consumes may weigh together. spec: Domains D10
+    fn inbox_gas(&self) -> u64 {
+        self.evm.context().block.gas_limit / 2
+    }
+
+    /// What a message may weigh at most. One that weighs more than the whole inbox would block its lane, so the block may
+    /// be full with it, and its call has to do with what is left.
+    fn weight(&self, message: &CrossMessage) -> u64 {
+        message.gas().min(self.inbox_gas())
+    }
+
+    /// Consumes of the messages that are due, in their order, as many as fit into the block; what came of each.
+    /// To be called before any transaction is executed. spec: Domains D10
+    ///
+    /// # Errors
+    /// As [`Self::arrive`].
+    pub fn arrive_due<'m>(
+        &mut self,
+        due: impl IntoIterator<Item = &'m CrossMessage>,
+    ) -> Result<Vec<Arrival>, ExecutionError> {
+        let mut left = self.inbox_gas();
+        let mut arrivals = Vec::new();
+        for message in due {
+            let Some(rest) = left.checked_sub(self.weight(message)) else { break };
+            if arrivals.len() == BLOCK_MESSAGES_MAX {
+                break;
+            }
+            left = rest;
+            let receipt = match self.arrive(message)? {
+                ArrivalOutcome::Call(leg) => Some(leg.receipt),
+                ArrivalOutcome::Settled => None,
+            };
+            arrivals.push(Arrival { message: message.clone(), receipt });
+        }
+        Ok(arrivals)
+    }
+
+    /// Consumes the next message of a lane. What it weighed counts as gas that the block has used, without what a call
+    /// has left over.
     ///
     /// # Errors
     /// [`ExecutionError::Inbox`] when the message is not the next of its lane; [`ExecutionError::State`].
@@ -283,10 +317,12 @@ impl<S: StateRead> BlockExecutor<S> {
         match &message.body {
             MessageBody::Call(call) => self.arrive_call(message, call).map(ArrivalOutcome::Call),
             MessageBody::Credit { recipient, value } => {
+                self.gas_used = self.gas_used.saturating_add(message.gas());
                 self.pay(message.origin, *recipient, *value)?;
                 Ok(ArrivalOutcome::Settled)
             }
             MessageBody::Route { domain, derivation } => {
+                self.gas_used = self.gas_used.saturating_add(message.gas());
                 self.arrive_route(message, *domain, derivation)?;
                 Ok(ArrivalOutcome::Settled)
             }
@@ -345,7 +381,7 @@ impl<S: StateRead> BlockExecutor<S> {
         } else {
             self.run_call(message, call)?
         };
-        self.gas_used = self.gas_used.saturating_add(gas_used);
+        self.gas_used = self.gas_used.saturating_add(call.intake_gas()).saturating_add(gas_used);
         let receipt = Receipt {
             kind: ReceiptKind::Legacy,
             success,
@@ -372,9 +408,10 @@ impl<S: StateRead> BlockExecutor<S> {
             GasPayment::Prepaid { max_fee, max_tip } => max_fee.min(base_fee.saturating_add(max_tip)),
             GasPayment::Allowance => 0,
         };
+        let gas_limit = self.weight(message).saturating_sub(call.intake_gas());
         let tx = TxEnv {
             caller: call.sender,
-            gas_limit: call.gas_limit,
+            gas_limit,
             gas_price: price,
             kind: TxKind::Call(call.recipient),
             value: call.value,
@@ -384,7 +421,7 @@ impl<S: StateRead> BlockExecutor<S> {
         };
         self.evm.context_mut().journaled_state.database.lend(call.sender, call.value);
         let (result, mut left, watch) = self.run_arrival(tx)?;
-        let gas_used = result.tx_gas_used().min(call.gas_limit);
+        let gas_used = result.tx_gas_used().min(gas_limit);
 
         let paid = U256::from(gas_used).saturating_mul(U256::from(price));
         let burned = if price == 0 { U256::ZERO } else { U256::from(gas_used) * U256::from(base_fee) };

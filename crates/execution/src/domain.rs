@@ -95,7 +95,8 @@ pub(crate) struct Found {
 }
 
 /// Whether every domain has an account of its own at the address. spec: Domains D3
-fn is_everywhere(address: &Address) -> bool {
+#[must_use]
+pub fn is_everywhere(address: &Address) -> bool {
     // Precompiles have small numbers for addresses; 0x100 is that of EIP-7951.
     let number = U256::from_be_slice(address.as_slice());
     (U256::from(1)..=U256::from(0x1ff)).contains(&number)

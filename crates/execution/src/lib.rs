@@ -41,7 +41,7 @@ mod tx;
 pub use access::{AccessKey, AccessSets, TransactionAccess};
 pub use codes::CodeCache;
 pub use crossing::{ArrivalOutcome, CrossingOutcome, Leg, Refusal};
-pub use domain::DomainEnv;
+pub use domain::{DomainEnv, is_everywhere};
 pub use env::{ANCESTORS_VISIBLE, Ancestors, BlockEnv};
 pub use error::{ExecutionError, InvalidTransaction};
 pub use executor::{BlockExecutor, BlockOutcome};

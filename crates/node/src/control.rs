@@ -43,7 +43,7 @@ impl Plan {
             seat,
             domain: DomainId(1),
             spec: self.spec.clone(),
-            key: genesis::seat_key(&self.mnemonic, seat),
+            key: genesis::seat_key(&self.mnemonic, DomainId(1), seat),
             entropy: rand::random(),
             dir: seat_folder(&self.root, seat),
             limits: if self.may_serve(seat) { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },

@@ -23,6 +23,7 @@
 //!
 //! spec: PROTOCOL §2–4
 
+pub mod arrivals;
 pub mod backend;
 mod builder;
 pub mod chain;
@@ -53,6 +54,7 @@ mod views;
 mod worker;
 
 pub use anfs_store::disk;
+pub use arrivals::Arrivals;
 pub use chain::{ChainLimits, ChainView};
 pub use clock::{Clock, SystemClock};
 pub use context::{Health, Part};

@@ -15,6 +15,7 @@ use anfs_store::disk::{Disk, SystemDisk};
 use anfs_store::{Store, StoreOptions, Tail};
 use parking_lot::RwLock;
 
+use crate::arrivals::Arrivals;
 use crate::backend::describe_hold;
 use crate::builder::{Builder, SlotInbox};
 use crate::chain::{ChainLimits, ChainView, chain_block};
@@ -28,9 +29,9 @@ use crate::genesis;
 use crate::inbox::Inbox;
 use crate::liar::Liar;
 use crate::metrics::SeatMetrics;
-use crate::run::{BlockRun, ExecutedBlock, FollowError};
+use crate::run::{BlockRun, ExecutedBlock, FollowError, Inbound};
 use crate::transport::{Mailbox, Transport};
-use crate::worker::{WorkInbox, Worker};
+use crate::worker::{Work, WorkInbox, Worker};
 
 /// What a seat is made of.
 #[derive(Debug)]
@@ -156,6 +157,13 @@ impl Seat {
         let committer = Committer::new(context.clone(), flushes, flushed.0);
         let inbox = commits.clone();
         self.thread("committer", commits.clone(), move || committer.run(&inbox))?;
+        let grown = Arc::downgrade(&work);
+        // A queue that is full wakes the worker as well.
+        context.arrivals.on_growth(move || {
+            if let Some(work) = grown.upgrade() {
+                work.offer(Work::RootGrown);
+            }
+        });
         let (worker_context, worker_engine, inbox) = (context.clone(), engine.clone(), work.clone());
         // The worker is made on its own thread: an execution in progress never leaves the thread it began on.
         self.thread("worker", work.clone(), move || {
@@ -200,6 +208,12 @@ impl Seat {
     #[must_use]
     pub fn chain(&self) -> &Arc<ChainView> {
         &self.context.chain
+    }
+
+    /// What the root has made final for its domain: whoever follows the root tells it here.
+    #[must_use]
+    pub fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.context.arrivals
     }
 
     /// What the consensus core says of itself.
@@ -330,6 +344,7 @@ pub(crate) fn prepare(
         chain.restart_at(block, state.clone())?;
         flushed = (height, state);
     }
+    let arrivals = Arc::new(Arrivals::new(&chain.head().header));
     let pool = Pool::new(config.pool.clone(), chain.head().header.base_fee);
     // There is one epoch until seats are elected, and it starts from genesis.
     let (seed, base) = (epoch_seed(spec, Epoch::ZERO), (Height::ZERO, chain.genesis_hash()));
@@ -345,6 +360,7 @@ pub(crate) fn prepare(
         clock: config.clock.clone(),
         store,
         chain: Arc::new(chain),
+        arrivals,
         executed: ExecutedBlocks::default(),
         on_disk: OnDisk::new(config.limits),
         codes: CodeCache::default(),
@@ -366,6 +382,8 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
         flush_seen: Height::ZERO,
         transactions: head.transactions.clone(),
         receipts: head.receipts.clone(),
+        crossing: head.crossing.clone(),
+        touched: Vec::new(),
     });
     for record in tail {
         let record = record?;
@@ -374,7 +392,11 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
         let diverged = |detail: String| NodeError::Diverged { height, detail };
         let (slot, beneficiary) = (block.header.slot, block.header.beneficiary);
         let place = context.executed.place(&parent, slot, beneficiary);
-        let mut run = BlockRun::start(context, parent, &place)?;
+        // What was due is in the log: the root need not be there to say it.
+        let messages = record.crossing.arrivals.into_inner().into_iter();
+        let messages = messages.map(|arrival| Arc::new(arrival.message)).collect();
+        let inbound = Inbound { reference: block.header.root_reference, messages };
+        let mut run = BlockRun::start(context, parent, &place, &inbound)?;
         for entry in &block.body.entries {
             run.follow(entry).map_err(|error| match error {
                 FollowError::Fault(fault) => diverged(fault.to_string()),
@@ -392,10 +414,12 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
             Some(certificate),
             executed.transactions.clone(),
             executed.receipts.clone(),
+            executed.crossing.clone(),
         );
         context.chain.publish(Arc::new(visible), executed.state.clone());
         parent = Arc::new(executed);
     }
+    context.arrivals.prune(&parent.header);
     context.executed.insert(parent);
     Ok(())
 }

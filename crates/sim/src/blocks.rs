@@ -176,6 +176,7 @@ pub fn fragment(block: &Block, entries: std::ops::Range<usize>) -> Fragment {
         view: header.view,
         parent: header.parent,
         proposer: header.proposer,
+        root_reference: header.root_reference,
         first_entry: u32::try_from(first).expect("a block has few entries"),
         entries: BoundedVec::try_from(block.body.entries[entries].to_vec()).expect("part of a body"),
     }

@@ -67,6 +67,7 @@ fn config(args: &DevnetArgs) -> Result<DevnetConfig, CommandError> {
         args.verifiers.parse().map_err(|_| CommandError::Usage("--verifiers is no number".into()))?;
     Ok(DevnetConfig {
         genesis: GenesisChoices {
+            shards: 1,
             chain_id: args.chain_id,
             verifiers,
             slot_ms: args.slot_ms,
