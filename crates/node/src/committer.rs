@@ -53,11 +53,18 @@ pub(crate) struct Committer {
     context: Arc<SeatContext>,
     flusher: Arc<FlushInbox>,
     flushed: Height,
+    /// Who tells the root of decided blocks, if there is one.
+    root: Option<Arc<RootInbox>>,
 }
 
 impl Committer {
-    pub(crate) fn new(context: Arc<SeatContext>, flusher: Arc<FlushInbox>, flushed: Height) -> Self {
-        Self { context, flusher, flushed }
+    pub(crate) fn new(
+        context: Arc<SeatContext>,
+        flusher: Arc<FlushInbox>,
+        flushed: Height,
+        root: Option<Arc<RootInbox>>,
+    ) -> Self {
+        Self { context, flusher, flushed, root }
     }
 
     /// Commits until the inbox is closed.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use alloy_primitives::{B256, keccak256};
+use anfs_consensus::root::RootStatus;
 use anfs_consensus::{Anchor, BlsCrypto, ConsensusError, LogRecord, ShardConfig, ShardCore, ShardStatus};
 use anfs_crypto::bls;
 use anfs_execution::CodeCache;
 use anfs_mempool::{Pool, PoolLimits};
-use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
+use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, RootSeat, SealedHeader, SeatIndex};
 use anfs_state::WorldState;
 use anfs_store::disk::{Disk, SystemDisk};
 use anfs_store::{Store, StoreOptions, Tail};
@@ -30,6 +31,7 @@ use crate::inbox::Inbox;
 use crate::liar::Liar;
 use crate::metrics::SeatMetrics;
 use crate::run::{BlockRun, ExecutedBlock, FollowError, Inbound};
+use crate::root::{NetworkTransport, RootChain, RootInbox, RootLink, RootSide};
 use crate::transport::{Mailbox, Transport};
 use crate::worker::{Work, WorkInbox, Worker};
 
@@ -61,6 +63,8 @@ pub struct SeatConfig {
     pub founding: bool,
     /// Whether it misbehaves on purpose: with false alerts and silence, signed with its own key.
     pub byzantine: bool,
+    /// How it takes part in the root; `None` for a network of one shard that has none.
+    pub root: Option<RootLink>,
 }
 
 /// Messages of other seats that may wait for the engine; more are dropped.
@@ -80,8 +84,19 @@ pub struct Seat {
     transport: Arc<dyn Transport>,
     status: Arc<RwLock<ShardStatus>>,
     inboxes: Inboxes,
+    /// The root's part, and how to leave it.
+    root: Option<RootView>,
     threads: Vec<(&'static str, JoinHandle<()>)>,
     killed: bool,
+}
+
+/// A running seat's part in the root.
+#[derive(Debug)]
+struct RootView {
+    inbox: Arc<RootInbox>,
+    chain: Arc<RootChain>,
+    status: Arc<RwLock<RootStatus>>,
+    transport: Arc<dyn NetworkTransport>,
 }
 
 #[derive(Debug)]
@@ -132,8 +147,21 @@ impl Seat {
         let status = Arc::new(RwLock::new(core.status()));
         let transport = transport.clone();
         let liar = config.byzantine.then(|| Liar::new(config.key.clone(), config.seat));
-        let mut seat = Self { context, transport, status, inboxes, threads: Vec::new(), killed: false };
+        let side = match &config.root {
+            Some(link) => Some(RootSide::open(&context, link, config.key.clone(), &config.dir, &disk)?),
+            None => None,
+        };
+        let root = config.root.as_ref().zip(side.as_ref()).map(|(link, side)| RootView {
+            inbox: side.inbox.clone(),
+            chain: side.chain.clone(),
+            status: side.status.clone(),
+            transport: link.transport.clone(),
+        });
+        let mut seat = Self { context, transport, status, inboxes, root, threads: Vec::new(), killed: false };
         seat.spawn(core, liar, flushed, &replayed)?;
+        if let Some(RootSide { inbox, engine, .. }) = side {
+            seat.thread("root", inbox.clone(), move || engine.run(&inbox))?;
+        }
         Ok(seat)
     }
 
@@ -154,7 +182,8 @@ impl Seat {
             run_flusher(&flush_context, &inbox, flushed.1);
             Ok(())
         })?;
-        let committer = Committer::new(context.clone(), flushes, flushed.0);
+        let root = self.root.as_ref().map(|root| root.inbox.clone());
+        let committer = Committer::new(context.clone(), flushes, flushed.0, root);
         let inbox = commits.clone();
         self.thread("committer", commits.clone(), move || committer.run(&inbox))?;
         let grown = Arc::downgrade(&work);
@@ -234,6 +263,18 @@ impl Seat {
         &self.context.metrics
     }
 
+    /// The final root blocks that this seat has on disk; `None` in a network without a root.
+    #[must_use]
+    pub fn root_chain(&self) -> Option<&Arc<RootChain>> {
+        self.root.as_ref().map(|root| &root.chain)
+    }
+
+    /// What the root's consensus core says of itself.
+    #[must_use]
+    pub fn root_status(&self) -> Option<RootStatus> {
+        self.root.as_ref().map(|root| root.status.read().clone())
+    }
+
     pub(crate) fn context(&self) -> &Arc<SeatContext> {
         &self.context
     }
@@ -259,7 +300,7 @@ impl Seat {
     /// Stops the threads where they are, as near to a power cut as threads come: what waits is forgotten,
     /// and nothing is flushed.
     pub fn kill(mut self) {
-        self.transport.detach(self.context.seat);
+        self.leave();
         self.context.health.stop();
         let Inboxes { engine, work, slots, commits, flushes } = &self.inboxes;
         slots.abort();
@@ -267,6 +308,9 @@ impl Seat {
         work.abort();
         commits.abort();
         flushes.abort();
+        if let Some(root) = &self.root {
+            root.inbox.abort();
+        }
         for (thread, handle) in std::mem::take(&mut self.threads) {
             self.join(thread, handle);
         }
@@ -279,14 +323,25 @@ impl Seat {
         }
     }
 
-    fn shut_down(&mut self) {
+    /// Nothing that others send reaches the seat any more.
+    fn leave(&self) {
         self.transport.detach(self.context.seat);
+        if let Some(root) = &self.root {
+            root.transport.detach(RootSeat { domain: self.context.domain, seat: self.context.seat });
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.leave();
         self.context.health.stop();
         let head = self.context.chain.head_state();
         self.close_and_join("builder", &self.inboxes.slots.clone());
         self.close_and_join("engine", &self.inboxes.engine.clone());
         self.close_and_join("worker", &self.inboxes.work.clone());
         self.close_and_join("committer", &self.inboxes.commits.clone());
+        if let Some(inbox) = self.root.as_ref().map(|root| root.inbox.clone()) {
+            self.close_and_join("root", &inbox);
+        }
         let head = if self.context.chain.head().header.hash() == head.0.header.hash() {
             head
         } else {

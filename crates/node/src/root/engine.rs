@@ -4,11 +4,11 @@
 //! As in the shard's engine, a signature is on disk before it is on the wire, and a final root block is on disk before
 //! anybody here sees it. spec: PROTOCOL §6; Root F10
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anfs_consensus::root::{RootCore, RootEffect, RootInput, RootLogRecord, RootScope, RootState, RootStatus};
+use anfs_consensus::root::{RootLogRecord, OWN_REFERENCES_MAX, ROOT_SERVE_MAX, RootCore, RootEffect, RootInput, RootStatus};
 use anfs_primitives::{
     CertifiedRootBlock, DomainId, Height, RootMessage, RootSeat, ShardReference, encode,
 };
@@ -18,6 +18,7 @@ use parking_lot::RwLock;
 use super::chain::RootChain;
 use super::lanes::{Arrived, Lanes, start_of};
 use super::wire::{NetworkMessage, NetworkTransport};
+use crate::arrivals::PushError;
 use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
@@ -40,8 +41,8 @@ const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 const RETRY: Duration = Duration::from_millis(500);
 /// Root blocks between two savings of what they add up to.
 const SAVE_EVERY: u64 = 256;
-/// Root blocks sent in answer to one request.
-const SERVE_BLOCKS_MAX: u64 = 32;
+/// How long messages wait that the seat has no room for yet.
+const ROOM_AGAIN_MS: u64 = 100;
 
 /// What the root's engine works on.
 pub(crate) struct RootParts {
@@ -62,8 +63,10 @@ pub(crate) struct RootEngine {
     lanes: Lanes,
     wake_at_ms: Option<u64>,
     unsynced: bool,
-    /// What this seat signed above the last final block, as it stands in the log.
-    live: VecDeque<(RootScope, Vec<u8>)>,
+    /// From where on the core wants the shard's decided blocks.
+    wanted: Option<Height>,
+    /// What the seat has no room for yet, and when to try again.
+    pending: Option<(Arrived, u64)>,
     /// Bytes appended to the log since it was last rewritten.
     appended: usize,
 }
@@ -73,7 +76,7 @@ impl RootEngine {
     ///
     /// # Errors
     /// When the disk cannot be read.
-    pub(crate) fn new(parts: RootParts, replayed: &[RootLogRecord]) -> Result<Self, NodeError> {
+    pub(crate) fn new(parts: RootParts) -> Result<Self, NodeError> {
         let context = &parts.context;
         let seat = RootSeat { domain: context.domain, seat: context.seat };
         let head = context.chain.head();
@@ -83,23 +86,26 @@ impl RootEngine {
         let top = parts.chain.height();
         let (first, sent) = start_of(seat.domain, top, &consumed, shards, |height| parts.chain.block(height))?;
         let mut lanes = Lanes::new(context.spec.network, seat.domain, context.spec.verifiers_per_shard, sent);
+        // Blocks may refer to what the durable head does, or to what is above.
+        let first = first.min(head.header.root_reference.height.max(Height(1)));
         for height in (first.0..=top.0).map(Height) {
             if let Some(block) = parts.chain.block(height)? {
                 lanes.extend(&block);
             }
         }
-        let live = replayed.iter().map(|record| (record.scope(), record.to_bytes())).collect();
-        Ok(Self { parts, seat, lanes, wake_at_ms: None, unsynced: false, live, appended: 0 })
+        Ok(Self { parts, seat, lanes, wake_at_ms: None, unsynced: false, wanted: None, pending: None, appended: 0 })
     }
 
     /// Steps the core until the inbox is closed.
     pub(crate) fn run(mut self, inbox: &RootInbox) -> Result<(), NodeError> {
         self.step(RootInput::Start)?;
-        self.report_decided()?;
-        self.fetch();
         loop {
+            self.tell_decided()?;
+            self.fetch()?;
             let now_ms = self.parts.context.clock.now_ms();
-            let wake_at_ms = self.wake_at_ms.into_iter().chain(self.lanes.wake_at_ms()).min();
+            let again = self.pending.as_ref().map(|(_, again_at_ms)| *again_at_ms);
+            let wakes = [self.wake_at_ms, self.lanes.wake_at_ms(), again];
+            let wake_at_ms = wakes.into_iter().flatten().min();
             let timeout = wake_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
             match inbox.receive(timeout) {
                 Received::Event(RootEvent::Message { from, message }) => self.hear(from, message)?,
@@ -114,20 +120,30 @@ impl RootEngine {
                 }
                 Received::Closed => return Ok(()),
             }
-            self.fetch();
         }
     }
 
-    /// Tells the core what the shard had decided before it started.
-    fn report_decided(&mut self) -> Result<(), NodeError> {
-        let tip = self.parts.chain.head().tip(self.seat.domain).map_or(Height::ZERO, |tip| tip.height);
-        let head = self.parts.context.chain.head().header.height;
-        for height in (tip.0 + 1..=head.0).map(Height) {
-            let Some(block) = self.parts.context.chain.block(height)? else { break };
-            let Some(certificate) = block.certificate.clone() else { continue };
-            self.step(RootInput::Certified(ShardReference { header: block.header.clone(), certificate }))?;
+    /// Gives the core the decided blocks that it has asked for.
+    fn tell_decided(&mut self) -> Result<(), NodeError> {
+        if let Some(from) = self.wanted.take() {
+            for reference in self.decided(from)? {
+                self.step(RootInput::Certified(reference))?;
+            }
         }
         Ok(())
+    }
+
+    /// The shard's decided blocks from a height on.
+    fn decided(&self, from: Height) -> Result<Vec<ShardReference>, NodeError> {
+        let chain = &self.parts.context.chain;
+        let last = chain.height().0.min(from.0.saturating_add(OWN_REFERENCES_MAX as u64 - 1));
+        let mut references = Vec::new();
+        for height in (from.0..=last).map(Height) {
+            let Some(block) = chain.block(height)? else { break };
+            let Some(certificate) = block.certificate.clone() else { continue };
+            references.push(ShardReference { header: block.header.clone(), certificate });
+        }
+        Ok(references)
     }
 
     fn hear(&mut self, from: RootSeat, message: NetworkMessage) -> Result<(), NodeError> {
@@ -151,14 +167,25 @@ impl RootEngine {
     }
 
     /// Asks for messages that are due, and hands on what has come.
-    fn fetch(&mut self) {
+    fn fetch(&mut self) -> Result<(), NodeError> {
         let now_ms = self.parts.context.clock.now_ms();
         for (to, height) in self.lanes.requests(now_ms) {
             self.send(to, NetworkMessage::LaneRequest { height });
         }
-        while let Some(Arrived { root, batches }) = self.lanes.next() {
-            self.parts.context.arrivals.push(root, batches);
+        if self.pending.as_ref().is_some_and(|(_, again_at_ms)| *again_at_ms > now_ms) {
+            return Ok(());
         }
+        while let Some(arrived) = self.pending.take().map(|(arrived, _)| arrived).or_else(|| self.lanes.next()) {
+            match self.parts.context.arrivals.push(arrived.root, arrived.batches.clone()) {
+                Ok(()) => {}
+                Err(PushError::Full) => {
+                    self.pending = Some((arrived, now_ms.saturating_add(ROOM_AGAIN_MS)));
+                    break;
+                }
+                Err(error) => return Err(NodeError::Arrivals(error)),
+            }
+        }
+        Ok(())
     }
 
     fn send(&self, to: RootSeat, message: NetworkMessage) {
@@ -172,7 +199,7 @@ impl RootEngine {
             self.carry_out(effect)?;
         }
         self.sync_log()?;
-        self.prune_log();
+        self.shorten_log();
         *self.parts.status.write() = self.parts.core.status();
         Ok(())
     }
@@ -184,7 +211,6 @@ impl RootEngine {
                 self.insist(|store| store.append_vote(&bytes))?;
                 self.unsynced = true;
                 self.appended += bytes.len();
-                self.live.push_back((record.scope(), bytes));
             }
             RootEffect::Send { to, message } => {
                 self.sync_log()?;
@@ -196,6 +222,7 @@ impl RootEngine {
             }
             RootEffect::Final { block } => self.finalise(&block)?,
             RootEffect::ServeBlocks { to, from } => self.serve(to, from)?,
+            RootEffect::WantCertified { from } => self.wanted = Some(from),
             RootEffect::Evidence(evidence) => {
                 tracing::warn!(seat = %self.seat, ?evidence, "proof of misbehaviour");
                 self.parts.context.metrics.offence();
@@ -219,8 +246,8 @@ impl RootEngine {
         self.lanes.extend(block);
         let height = block.block.header.height;
         if height.0.is_multiple_of(SAVE_EVERY) {
-            let state: &RootState = self.parts.core.state();
-            if let Err(error) = self.parts.store.save_state(height, &encode(state)) {
+            let state = encode(self.parts.core.state());
+            if let Err(error) = self.parts.store.save_state(height, &state) {
                 tracing::warn!(seat = %self.seat, %error, "cannot save the root's state; the next start takes longer");
             }
         }
@@ -228,24 +255,23 @@ impl RootEngine {
     }
 
     fn serve(&self, to: RootSeat, from: Height) -> Result<(), NodeError> {
-        for height in from.0..from.0.saturating_add(SERVE_BLOCKS_MAX) {
+        for height in from.0..from.0.saturating_add(ROOT_SERVE_MAX as u64) {
             let Some(block) = self.parts.chain.block(Height(height))? else { break };
             self.send(to, NetworkMessage::Root(RootMessage::Block(Box::new(CertifiedRootBlock::clone(&block)))));
         }
         Ok(())
     }
 
-    /// Drops from the signing log what concerns final heights.
-    fn prune_log(&mut self) {
-        let durable = self.parts.chain.height();
-        self.live.retain(|(scope, _)| scope.matters_above(durable));
-        if self.appended >= LOG_BYTES_MAX {
-            let keep: Vec<Vec<u8>> = self.live.iter().map(|(_, bytes)| bytes.clone()).collect();
-            if let Err(error) = self.parts.store.prune_votes(&keep) {
-                tracing::warn!(seat = %self.seat, %error, "cannot shorten the root's signing log; it goes on");
-            }
-            self.appended = 0;
+    /// Drops from the signing log what concerns final heights, once it has grown enough.
+    fn shorten_log(&mut self) {
+        if self.appended < LOG_BYTES_MAX {
+            return;
         }
+        let keep: Vec<Vec<u8>> = self.parts.core.live_records().iter().map(RootLogRecord::to_bytes).collect();
+        if let Err(error) = self.parts.store.prune_votes(&keep) {
+            tracing::warn!(seat = %self.seat, %error, "cannot shorten the root's signing log; it goes on");
+        }
+        self.appended = 0;
     }
 
     fn sync_log(&mut self) -> Result<(), NodeError> {
