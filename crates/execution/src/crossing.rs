@@ -184,17 +184,17 @@ impl Crossing {
         }
     }
 
-    /// Announces the accounts that were created away from home (D8).
-    fn announce(&mut self, origin: B256, creations: &[Derivation], guests: &[Address], place: &Place) {
+    /// Tells every other shard of the accounts that were created away from home (D8).
+    fn announce(&mut self, origin: B256, creations: &[Derivation], guests: &[Address]) {
         let mut unannounced: Vec<Address> = guests.to_vec();
         for derivation in creations {
             let address = derivation.address();
             let Ok(at) = unannounced.binary_search(&address) else { continue };
             unannounced.remove(at);
-            let creator_home = place.home(&derivation.creator());
             let here = self.env.domain;
-            let to = if creator_home == here { place.home(&address) } else { creator_home };
-            self.post(to, origin, MessageBody::Route { domain: here, derivation: derivation.clone() });
+            for to in (1..=self.env.map.shards()).map(DomainId).filter(|to| *to != here) {
+                self.post(to, origin, MessageBody::Route { derivation: derivation.clone() });
+            }
         }
     }
 }
@@ -255,10 +255,8 @@ impl<S: StateRead> BlockExecutor<S> {
         let beneficiary = self.evm.context().block.beneficiary;
         let Some(crossing) = &mut self.crossing else { return };
         crossing.sweep(origin, watch, &mut left, beneficiary);
-        if !left.guests.is_empty()
-            && let Some(place) = self.evm.db().place()
-        {
-            crossing.announce(origin, &watch.creations, &left.guests, place);
+        if !left.guests.is_empty() {
+            crossing.announce(origin, &watch.creations, &left.guests);
         }
     }
 
@@ -321,9 +319,9 @@ impl<S: StateRead> BlockExecutor<S> {
                 self.pay(message.origin, *recipient, *value)?;
                 Ok(ArrivalOutcome::Settled)
             }
-            MessageBody::Route { domain, derivation } => {
+            MessageBody::Route { derivation } => {
                 self.gas_used = self.gas_used.saturating_add(message.gas());
-                self.arrive_route(message, *domain, derivation)?;
+                self.arrive_route(message, derivation)?;
                 Ok(ArrivalOutcome::Settled)
             }
         }
@@ -451,35 +449,14 @@ impl<S: StateRead> BlockExecutor<S> {
     }
 
     /// Marks the home of an account that lives elsewhere, or passes the news on. spec: Domains D15
+    /// Notes that an account lives at the message's source, if that is where its creator lives. spec: Domains D15
     fn arrive_route(
         &mut self,
         message: &CrossMessage,
-        domain: DomainId,
         derivation: &Derivation,
     ) -> Result<(), ExecutionError> {
-        let address = derivation.address();
-        let Some(place) = self.evm.db().place() else { return Ok(()) };
-        let (here, home, creator_home) =
-            (place.domain(), place.home(&address), place.home(&derivation.creator()));
-        let vouched = creator_home == message.source;
-        let known_guest = creator_home == here
-            && domain == message.source
-            && self.residence(&derivation.creator())? == Residence::At(domain);
-        if !vouched && !known_guest {
-            return Ok(());
-        }
-        if home != here {
-            // Only a creator's home passes news on; whoever vouched has sent it to the wrong place.
-            if known_guest && let Some(crossing) = &mut self.crossing {
-                crossing.post(
-                    home,
-                    message.origin,
-                    MessageBody::Route { domain, derivation: derivation.clone() },
-                );
-            }
-            return Ok(());
-        }
-        if domain == here {
+        let (address, domain) = (derivation.address(), message.source);
+        if self.residence(&derivation.creator())? != Residence::At(domain) {
             return Ok(());
         }
         let database = &mut self.evm.context_mut().journaled_state.database;

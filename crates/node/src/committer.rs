@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anfs_mempool::AccountView;
-use anfs_primitives::{Block, Certificate, Height};
+use anfs_primitives::{Block, Certificate, Height, ShardReference};
 use anfs_rpc::RpcBlock;
 use anfs_state::StateRead;
 use anfs_store::NewBlock;
@@ -21,6 +21,7 @@ use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
 use crate::flusher::{Flush, FlushInbox};
 use crate::inbox::{Inbox, Received};
+use crate::root::{RootEvent, RootInbox};
 use crate::run::ExecutedBlock;
 
 /// A decided block with what its execution gave.
@@ -120,6 +121,8 @@ impl Committer {
         let Commit { block, certificate, executed } = commit;
         let context = &self.context;
         let height = block.height();
+        let reference =
+            ShardReference { header: block.header.clone(), certificate: certificate.clone() };
         let visible = Arc::new(chain_block(
             &context.spec,
             block.header.clone(),
@@ -133,6 +136,9 @@ impl Committer {
         context.arrivals.prune(&block.header);
         context.metrics.committed(&visible);
         self.refresh_pool(&visible, &executed);
+        if let Some(root) = &self.root {
+            root.push(RootEvent::Certified(Box::new(reference)));
+        }
         if height.0 >= self.flushed.0 + FLUSH_EVERY {
             // A flush that is still running keeps its inbox full: this one is skipped, a later one catches up.
             if self.flusher.offer(Flush { height, state: executed.state.clone() }) {

@@ -195,10 +195,8 @@ pub enum MessageBody {
         /// How many, in wei.
         value: U256,
     },
-    /// The news that an account was created away from its home. spec: Domains D8, D15
+    /// The news that an account was created in the source, away from its home. spec: Domains D8, D15
     Route {
-        /// Where it lives.
-        domain: DomainId,
         /// How its address came about.
         derivation: Derivation,
     },
