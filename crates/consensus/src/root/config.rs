@@ -167,14 +167,7 @@ impl RootConfig {
     /// What votes on a block in a view bind.
     #[must_use]
     pub fn target(&self, height: Height, view: View, block: B256) -> VoteTarget {
-        VoteTarget {
-            network: self.network,
-            epoch: self.epoch,
-            domain: DomainId(0),
-            height,
-            view,
-            block,
-        }
+        VoteTarget { network: self.network, epoch: self.epoch, domain: DomainId(0), height, view, block }
     }
 }
 

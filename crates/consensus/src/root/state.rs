@@ -119,7 +119,9 @@ pub fn genesis_root_header(
     header.seal()
 }
 
-fn tips_of<'a>(headers: impl Iterator<Item = &'a SealedHeader>) -> BoundedVec<ShardTip, { anfs_primitives::header::DOMAINS_MAX }> {
+fn tips_of<'a>(
+    headers: impl Iterator<Item = &'a SealedHeader>,
+) -> BoundedVec<ShardTip, { anfs_primitives::header::DOMAINS_MAX }> {
     let tips: Vec<ShardTip> =
         headers.map(|header| ShardTip { height: header.height, hash: header.hash() }).collect();
     tips.try_into().expect("a chain spec has no more shards than a root header holds")
@@ -205,8 +207,7 @@ impl RootState {
         if known && now.height >= was.height { Ok(()) } else { Err(ReferenceFault::Root) }
     }
 
-    /// Makes the next block of these shard blocks, in their order, up to the first that does not fit: the block, the
-    /// state after it. The caller has tried each with [`Self::extend`] on a copy.
+    /// Makes the next block of these shard blocks, in their order: the block, and the state after it.
     ///
     /// # Errors
     /// The first fault met.

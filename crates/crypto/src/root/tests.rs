@@ -201,7 +201,10 @@ fn many_shard_certificates_are_one_batch() {
     let (fast, commit) = (CertificateKind::Fast, CertificateKind::Commit);
     let good: Vec<Certificate> = (1..=DOMAINS)
         .flat_map(|domain| {
-            [shard_certificate(fast, domain, 1, &[0, 1, 2, 3]), shard_certificate(commit, domain, 2, &[0, 2, 3])]
+            [
+                shard_certificate(fast, domain, 1, &[0, 1, 2, 3]),
+                shard_certificate(commit, domain, 2, &[0, 2, 3]),
+            ]
         })
         .collect();
     let find = |certificates: &[Certificate]| {
