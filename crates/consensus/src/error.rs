@@ -3,6 +3,7 @@
 use anfs_primitives::{BlockHash, Height, SeatIndex, View};
 
 use crate::crypto::CryptoError;
+use crate::root::RootFault;
 
 /// Why a step could not be taken. All of these are local: what a peer does wrong becomes
 /// [`crate::shard::Effect::Penalise`] or [`crate::shard::Effect::Evidence`], never an error.
@@ -51,5 +52,16 @@ pub enum ConsensusError {
         ours: BlockHash,
         /// Shown by a valid certificate.
         theirs: BlockHash,
+    },
+    /// A decided root block does not follow from those before it: more than a third of all stake is faulty, or this
+    /// node's own view of the root is damaged.
+    #[error(
+        "root block {height} does not follow from the final ones: {fault}. Stop this node and keep its data"
+    )]
+    Root {
+        /// Its height.
+        height: Height,
+        /// What is wrong with it.
+        fault: RootFault,
     },
 }

@@ -10,6 +10,8 @@
 //!
 //! spec: PROTOCOL §4 (certificates)
 
+mod statements;
+
 use std::fmt;
 
 use alloy_primitives::hex;
@@ -20,6 +22,8 @@ use zeroize::Zeroizing;
 
 use crate::CryptoError;
 use crate::tags::{BATCH_WEIGHT, POSSESSION, Tag};
+
+pub use statements::{Statement, find_false, verify_statements};
 
 /// A signing key. Wiped from memory when dropped; its debug form shows the public key alone.
 #[derive(Clone)]
@@ -100,6 +104,20 @@ impl PublicKey {
     #[must_use]
     pub fn to_bytes(&self) -> BlsPublicKey {
         BlsPublicKey::new(self.0.compress())
+    }
+
+    /// The key that verifies the sum of one signature of each of these keys. They must have proven possession.
+    /// `None` for no keys, and for keys that cancel.
+    #[must_use]
+    pub fn sum<'a>(keys: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut sum = min_sig::AggregatePublicKey::from(blst_p2::default());
+        for key in keys {
+            add_key(&mut sum, &key.0);
+        }
+        let sum = sum.to_public_key();
+        // Members of the subgroup add up to members: only the identity is left to refuse.
+        let identity = min_sig::AggregatePublicKey::from(blst_p2::default()).to_public_key();
+        (sum != identity).then_some(Self(sum))
     }
 
     /// Whether the signature is this key's over the message under the tag.
@@ -190,13 +208,7 @@ pub fn aggregate(signatures: &[BlsSignature]) -> Result<BlsSignature, CryptoErro
 /// an empty list. The keys must have proven possession.
 #[must_use]
 pub fn verify_aggregate(tag: Tag, message: &[u8], keys: &[&PublicKey], aggregate: &BlsSignature) -> bool {
-    let Ok(signature) = parse_signature(aggregate) else { return false };
-    let mut sum = min_sig::AggregatePublicKey::from(blst_p2::default());
-    for key in keys {
-        add_key(&mut sum, &key.0);
-    }
-    // The sum of no keys, or of keys that cancel, is the identity; `pairing_holds` refuses it.
-    pairing_holds(tag, message, &sum.to_public_key(), &signature)
+    PublicKey::sum(keys.iter().copied()).is_some_and(|sum| sum.verify(tag, message, aggregate))
 }
 
 /// Bits of a batch weight.

@@ -8,6 +8,7 @@
 //!  bls       BLS12-381 min_sig: keys in G2 (96 bytes), signatures in G1 (48 bytes)
 //!  ecdsa     senders of transactions: recovered, or checked in batches  -> tags
 //!  votes     what consensus signs: proposals, votes, certificates       -> bls, tags
+//!  root      what all seats sign about root blocks                     -> votes, bls
 //!  merkle    SHA-256 trees with domain-separated leaves and nodes       -> tags
 //!  outbox    the tree over a block's messages to other domains       -> merkle
 //!  keystore  key files after EIP-2335                                   -> bls
@@ -48,6 +49,7 @@ mod error;
 pub mod keystore;
 pub mod merkle;
 pub mod outbox;
+pub mod root;
 pub mod tags;
 pub mod votes;
 

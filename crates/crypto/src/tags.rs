@@ -95,6 +95,8 @@ hash_tags! {
     OUTBOX_LANE = "outbox-lane";
     /// The public shuffle that assigns slices to verifiers (R1).
     SLICE_SHUFFLE = "slice-shuffle";
+    /// The public draw of the root's leaders (F5).
+    ROOT_LEADER = "root-leader";
     /// The weights of a batch verification.
     BATCH_WEIGHT = "batch-weight";
     /// The weights of a batch of transactions' signatures.

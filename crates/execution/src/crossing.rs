@@ -12,10 +12,10 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
-use anfs_primitives::crossing::route_code;
+use anfs_primitives::crossing::{BLOCK_MESSAGES_MAX, TRANSFER_ALLOWANCE, route_code};
 use anfs_primitives::{
-    CrossCall, CrossMessage, Derivation, DomainId, GasPayment, InboxCursor, LaneCount, MessageBody, Receipt,
-    ReceiptKind, Slot,
+    Arrival, CrossCall, CrossMessage, Derivation, DomainId, GasPayment, InboxCursor, LaneCount, MessageBody,
+    Receipt, ReceiptKind, Slot,
 };
 use anfs_state::StateRead;
 use revm::bytecode::Bytecode;
@@ -27,10 +27,6 @@ use crate::error::ExecutionError;
 use crate::executor::BlockExecutor;
 use crate::handler::Watch;
 use crate::overlay::Leftovers;
-
-/// Gas that a transfer from a contract to a foreign account may use there. The contract has paid 25,000 for opening an
-/// account that it has not opened.
-pub(crate) const TRANSFER_ALLOWANCE: u64 = 10_000;
 
 /// What a message did on arrival.
 #[derive(Clone, Debug)]
@@ -188,17 +184,17 @@ impl Crossing {
         }
     }
 
-    /// Announces the accounts that were created away from home (D8).
-    fn announce(&mut self, origin: B256, creations: &[Derivation], guests: &[Address], place: &Place) {
+    /// Tells every other shard of the accounts that were created away from home (D8).
+    fn announce(&mut self, origin: B256, creations: &[Derivation], guests: &[Address]) {
         let mut unannounced: Vec<Address> = guests.to_vec();
         for derivation in creations {
             let address = derivation.address();
             let Ok(at) = unannounced.binary_search(&address) else { continue };
             unannounced.remove(at);
-            let creator_home = place.home(&derivation.creator());
             let here = self.env.domain;
-            let to = if creator_home == here { place.home(&address) } else { creator_home };
-            self.post(to, origin, MessageBody::Route { domain: here, derivation: derivation.clone() });
+            for to in (1..=self.env.map.shards()).map(DomainId).filter(|to| *to != here) {
+                self.post(to, origin, MessageBody::Route { derivation: derivation.clone() });
+            }
         }
     }
 }
@@ -259,14 +255,50 @@ impl<S: StateRead> BlockExecutor<S> {
         let beneficiary = self.evm.context().block.beneficiary;
         let Some(crossing) = &mut self.crossing else { return };
         crossing.sweep(origin, watch, &mut left, beneficiary);
-        if !left.guests.is_empty()
-            && let Some(place) = self.evm.db().place()
-        {
-            crossing.announce(origin, &watch.creations, &left.guests, place);
+        if !left.guests.is_empty() {
+            crossing.announce(origin, &watch.creations, &left.guests);
         }
     }
 
-    /// Consumes the next message of a lane.
+    /// Gas that the messages which a block consumes may weigh together. spec: Domains D10
+    fn inbox_gas(&self) -> u64 {
+        self.evm.context().block.gas_limit / 2
+    }
+
+    /// What a message may weigh at most. One that weighs more than the whole inbox would block its lane, so the block may
+    /// be full with it, and its call has to do with what is left.
+    fn weight(&self, message: &CrossMessage) -> u64 {
+        message.gas().min(self.inbox_gas())
+    }
+
+    /// Consumes of the messages that are due, in their order, as many as fit into the block; what came of each.
+    /// To be called before any transaction is executed. spec: Domains D10
+    ///
+    /// # Errors
+    /// As [`Self::arrive`].
+    pub fn arrive_due<'m>(
+        &mut self,
+        due: impl IntoIterator<Item = &'m CrossMessage>,
+    ) -> Result<Vec<Arrival>, ExecutionError> {
+        let mut left = self.inbox_gas();
+        let mut arrivals = Vec::new();
+        for message in due {
+            let Some(rest) = left.checked_sub(self.weight(message)) else { break };
+            if arrivals.len() == BLOCK_MESSAGES_MAX {
+                break;
+            }
+            left = rest;
+            let receipt = match self.arrive(message)? {
+                ArrivalOutcome::Call(leg) => Some(leg.receipt),
+                ArrivalOutcome::Settled => None,
+            };
+            arrivals.push(Arrival { message: message.clone(), receipt });
+        }
+        Ok(arrivals)
+    }
+
+    /// Consumes the next message of a lane. What it weighed counts as gas that the block has used, without what a call
+    /// has left over.
     ///
     /// # Errors
     /// [`ExecutionError::Inbox`] when the message is not the next of its lane; [`ExecutionError::State`].
@@ -283,11 +315,13 @@ impl<S: StateRead> BlockExecutor<S> {
         match &message.body {
             MessageBody::Call(call) => self.arrive_call(message, call).map(ArrivalOutcome::Call),
             MessageBody::Credit { recipient, value } => {
+                self.gas_used = self.gas_used.saturating_add(message.gas());
                 self.pay(message.origin, *recipient, *value)?;
                 Ok(ArrivalOutcome::Settled)
             }
-            MessageBody::Route { domain, derivation } => {
-                self.arrive_route(message, *domain, derivation)?;
+            MessageBody::Route { derivation } => {
+                self.gas_used = self.gas_used.saturating_add(message.gas());
+                self.arrive_route(message, derivation)?;
                 Ok(ArrivalOutcome::Settled)
             }
         }
@@ -345,7 +379,7 @@ impl<S: StateRead> BlockExecutor<S> {
         } else {
             self.run_call(message, call)?
         };
-        self.gas_used = self.gas_used.saturating_add(gas_used);
+        self.gas_used = self.gas_used.saturating_add(call.intake_gas()).saturating_add(gas_used);
         let receipt = Receipt {
             kind: ReceiptKind::Legacy,
             success,
@@ -372,9 +406,10 @@ impl<S: StateRead> BlockExecutor<S> {
             GasPayment::Prepaid { max_fee, max_tip } => max_fee.min(base_fee.saturating_add(max_tip)),
             GasPayment::Allowance => 0,
         };
+        let gas_limit = self.weight(message).saturating_sub(call.intake_gas());
         let tx = TxEnv {
             caller: call.sender,
-            gas_limit: call.gas_limit,
+            gas_limit,
             gas_price: price,
             kind: TxKind::Call(call.recipient),
             value: call.value,
@@ -384,7 +419,7 @@ impl<S: StateRead> BlockExecutor<S> {
         };
         self.evm.context_mut().journaled_state.database.lend(call.sender, call.value);
         let (result, mut left, watch) = self.run_arrival(tx)?;
-        let gas_used = result.tx_gas_used().min(call.gas_limit);
+        let gas_used = result.tx_gas_used().min(gas_limit);
 
         let paid = U256::from(gas_used).saturating_mul(U256::from(price));
         let burned = if price == 0 { U256::ZERO } else { U256::from(gas_used) * U256::from(base_fee) };
@@ -414,35 +449,14 @@ impl<S: StateRead> BlockExecutor<S> {
     }
 
     /// Marks the home of an account that lives elsewhere, or passes the news on. spec: Domains D15
+    /// Notes that an account lives at the message's source, if that is where its creator lives. spec: Domains D15
     fn arrive_route(
         &mut self,
         message: &CrossMessage,
-        domain: DomainId,
         derivation: &Derivation,
     ) -> Result<(), ExecutionError> {
-        let address = derivation.address();
-        let Some(place) = self.evm.db().place() else { return Ok(()) };
-        let (here, home, creator_home) =
-            (place.domain(), place.home(&address), place.home(&derivation.creator()));
-        let vouched = creator_home == message.source;
-        let known_guest = creator_home == here
-            && domain == message.source
-            && self.residence(&derivation.creator())? == Residence::At(domain);
-        if !vouched && !known_guest {
-            return Ok(());
-        }
-        if home != here {
-            // Only a creator's home passes news on; whoever vouched has sent it to the wrong place.
-            if known_guest && let Some(crossing) = &mut self.crossing {
-                crossing.post(
-                    home,
-                    message.origin,
-                    MessageBody::Route { domain, derivation: derivation.clone() },
-                );
-            }
-            return Ok(());
-        }
-        if domain == here {
+        let (address, domain) = (derivation.address(), message.source);
+        if self.residence(&derivation.creator())? != Residence::At(domain) {
             return Ok(());
         }
         let database = &mut self.evm.context_mut().journaled_state.database;

@@ -10,22 +10,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{B256, U256};
+use alloy_primitives::B256;
 use anfs_execution::ExecutionError;
 use anfs_poh::{HashClock, Link, LinkCost};
 use anfs_primitives::entry::{ENTRY_TRANSACTIONS_MAX, FRAGMENT_BYTES_TARGET};
 use anfs_primitives::{
     Block, BlockBody, BlockHash, BoundedVec, ChainSpec, ConsensusMessage, Entry, Epoch, Fragment, Height,
-    RecoveredTransaction, RootReference, SequencedTransaction, ShardHeader, Slot, View,
+    RecoveredTransaction, SequencedTransaction, ShardHeader, Slot, View,
 };
 use anfs_state::StateRead;
 
+use crate::arrivals::Due;
 use crate::context::SeatContext;
 use crate::engine::{EngineEvent, EngineInbox};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
 use crate::pacing::Pacing;
-use crate::run::{BlockRun, ExecutedBlock, RunOutcome};
+use crate::run::{BlockRun, ExecutedBlock, Inbound, RunOutcome};
 use crate::transport::Transport;
 
 /// A slot to be filled.
@@ -97,7 +98,8 @@ impl Builder {
     /// here.
     fn fill(&mut self, task: SlotTask) -> Result<Option<Block>, NodeError> {
         let Some(parent) = self.parent(&task) else { return Ok(None) };
-        let mut slot = self.open(task, parent)?;
+        let Some(inbound) = self.inbound(&task, &parent) else { return Ok(None) };
+        let mut slot = self.open(task, parent, &inbound)?;
         match self.fill_until_end(&mut slot) {
             Ok(true) => self.close(slot).map(Some),
             unfinished => {
@@ -151,12 +153,35 @@ impl Builder {
         }
     }
 
-    fn open(&self, task: SlotTask, parent: Arc<ExecutedBlock>) -> Result<OpenSlot, NodeError> {
+    /// What the block has to consume: all that the newest root block makes final. After a restart what the parent
+    /// refers to may not be at hand yet; this waits as [`Self::parent`] does.
+    fn inbound(&self, task: &SlotTask, parent: &ExecutedBlock) -> Option<Inbound> {
+        let context = &self.context;
+        let least = parent.header.root_reference;
+        loop {
+            let latest = context.arrivals.latest();
+            let reference = if latest.height > least.height { latest } else { least };
+            if let Due::Messages(messages) = context.arrivals.due(&reference, &parent.header.inbox_cursors) {
+                return Some(Inbound { reference, messages });
+            }
+            if self.is_over(task) || context.chain.head().header.height >= task.height {
+                return None;
+            }
+            context.arrivals.wait_beyond(&latest, PARENT_WAIT);
+        }
+    }
+
+    fn open(
+        &self,
+        task: SlotTask,
+        parent: Arc<ExecutedBlock>,
+        inbound: &Inbound,
+    ) -> Result<OpenSlot, NodeError> {
         let context = &self.context;
         let place = context.executed.place(&parent, task.slot, context.beneficiary(task.view));
         let spec = &context.spec;
         let clock = HashClock::new(parent.header.poh_end, spec.hashes_per_slot, spec.ticks_per_slot);
-        let run = BlockRun::start(context, parent, &place)?;
+        let run = BlockRun::start(context, parent, &place, inbound)?;
         Ok(OpenSlot { task, run, clock, entries: Vec::new(), sent: 0, unsent_bytes: 0, limited: false })
     }
 
@@ -257,6 +282,7 @@ impl Builder {
     ) -> ShardHeader {
         let spec = &self.context.spec;
         let poh_start = parent.header.poh_end;
+        let dealings = &outcome.dealings;
         let costs: Vec<LinkCost> = entries.iter().map(LinkCost::from).collect();
         let cuts = anfs_poh::boundaries(poh_start, &costs, usize::from(spec.verifiers_per_shard));
         ShardHeader {
@@ -269,7 +295,7 @@ impl Builder {
             view: task.view,
             proposer: self.context.seat,
             beneficiary: self.context.beneficiary(task.view),
-            root_reference: RootReference::default(),
+            root_reference: outcome.reference,
             poh_start,
             poh_end,
             boundaries: BoundedVec::try_from(cuts).unwrap_or_default(),
@@ -278,14 +304,14 @@ impl Builder {
             receipts_root: outcome.receipts_root,
             logs_bloom: outcome.logs_bloom,
             state_root: outcome.state_root,
-            outbox_root: B256::ZERO,
-            lanes: BoundedVec::new(),
-            inbox_cursors: BoundedVec::new(),
+            outbox_root: dealings.outbox_root,
+            lanes: dealings.lanes.clone(),
+            inbox_cursors: dealings.inbox_cursors.clone(),
             gas_used: outcome.gas_used,
             gas_limit: spec.block_gas_limit,
             base_fee: outcome.base_fee,
-            value_in: U256::ZERO,
-            value_out: U256::ZERO,
+            value_in: dealings.value_in,
+            value_out: dealings.value_out,
             burned: outcome.burned,
         }
     }
@@ -348,6 +374,7 @@ impl OpenSlot {
                 view: self.task.view,
                 parent: self.task.parent,
                 proposer: context.seat,
+                root_reference: self.run.reference(),
                 first_entry: u32::try_from(start).unwrap_or(u32::MAX),
                 entries: BoundedVec::try_from(self.entries[start..end].to_vec()).unwrap_or_default(),
             });

@@ -8,8 +8,10 @@ use std::sync::{Arc, Weak};
 
 use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, keccak256};
+use anfs_crypto::outbox::{LaneBatch, lane_batch};
 use anfs_primitives::{
-    Certificate, CertifiedBlock, ChainSpec, Height, Receipt, RecoveredTransaction, SealedHeader,
+    BlockCrossing, Certificate, CertifiedBlock, ChainSpec, DomainId, Height, Receipt, RecoveredTransaction,
+    SealedHeader,
 };
 use anfs_rpc::RpcBlock;
 use anfs_state::WorldState;
@@ -27,12 +29,12 @@ pub(crate) fn chain_block(
     certificate: Option<Certificate>,
     transactions: Arc<[RecoveredTransaction]>,
     receipts: Arc<[Receipt]>,
+    crossing: Arc<BlockCrossing>,
 ) -> RpcBlock {
     let body: usize = transactions.iter().map(|tx| tx.encoded().len()).sum();
     let size = (body + anfs_primitives::encode(header.header()).len()) as u64;
     let timestamp = spec.slot_timestamp(header.slot);
     let prev_randao = prevrandao(header.header());
-    let crossing = Arc::default();
     RpcBlock { header, timestamp, prev_randao, size, transactions, receipts, crossing, certificate }
 }
 
@@ -96,7 +98,7 @@ impl ChainView {
         genesis_state: WorldState,
         limits: ChainLimits,
     ) -> Self {
-        let genesis = Arc::new(chain_block(&spec, genesis, None, Arc::new([]), Arc::new([])));
+        let genesis = Arc::new(chain_block(&spec, genesis, None, Arc::new([]), Arc::new([]), Arc::default()));
         let view = Self {
             spec,
             store,
@@ -251,6 +253,7 @@ impl ChainView {
             Some(certified.certificate),
             transactions,
             record.receipts.into(),
+            Arc::new(record.crossing),
         ))))
     }
 
@@ -326,6 +329,16 @@ impl ChainView {
             return Ok(None);
         }
         Ok(self.store.block_by_height(height)?.map(|record| record.certified))
+    }
+
+    /// The messages that the block at a height sends to a domain, with the proof that these are all of them; `None`
+    /// when it sends none, or is not decided here.
+    ///
+    /// # Errors
+    /// When the block log cannot be read.
+    pub fn lane_batch(&self, height: Height, destination: DomainId) -> Result<Option<LaneBatch>, NodeError> {
+        let block = self.block(height)?;
+        Ok(block.and_then(|block| lane_batch(&block.crossing.sent, destination)))
     }
 
     /// A stream of new heads from now on.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anfs_mempool::AccountView;
-use anfs_primitives::{Block, Certificate, Height};
+use anfs_primitives::{Block, Certificate, Height, ShardReference};
 use anfs_rpc::RpcBlock;
-use anfs_state::{StateRead, WorldState};
+use anfs_state::StateRead;
 use anfs_store::NewBlock;
 
 use crate::chain::chain_block;
@@ -21,6 +21,7 @@ use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
 use crate::flusher::{Flush, FlushInbox};
 use crate::inbox::{Inbox, Received};
+use crate::root::{RootEvent, RootInbox};
 use crate::run::ExecutedBlock;
 
 /// A decided block with what its execution gave.
@@ -34,7 +35,8 @@ pub(crate) struct Commit {
 impl<'a> From<&'a Commit> for NewBlock<'a> {
     fn from(Commit { block, certificate, executed }: &'a Commit) -> Self {
         let transaction_hashes = executed.transactions.iter().map(|tx| *tx.hash()).collect();
-        Self { block, certificate, receipts: &executed.receipts, transaction_hashes }
+        let (receipts, crossing) = (&*executed.receipts, &*executed.crossing);
+        Self { block, certificate, receipts, crossing, transaction_hashes }
     }
 }
 
@@ -52,11 +54,18 @@ pub(crate) struct Committer {
     context: Arc<SeatContext>,
     flusher: Arc<FlushInbox>,
     flushed: Height,
+    /// Who tells the root of decided blocks, if there is one.
+    root: Option<Arc<RootInbox>>,
 }
 
 impl Committer {
-    pub(crate) fn new(context: Arc<SeatContext>, flusher: Arc<FlushInbox>, flushed: Height) -> Self {
-        Self { context, flusher, flushed }
+    pub(crate) fn new(
+        context: Arc<SeatContext>,
+        flusher: Arc<FlushInbox>,
+        flushed: Height,
+        root: Option<Arc<RootInbox>>,
+    ) -> Self {
+        Self { context, flusher, flushed, root }
     }
 
     /// Commits until the inbox is closed.
@@ -112,17 +121,23 @@ impl Committer {
         let Commit { block, certificate, executed } = commit;
         let context = &self.context;
         let height = block.height();
+        let reference = ShardReference { header: block.header.clone(), certificate: certificate.clone() };
         let visible = Arc::new(chain_block(
             &context.spec,
             block.header.clone(),
             Some(certificate),
             executed.transactions.clone(),
             executed.receipts.clone(),
+            executed.crossing.clone(),
         ));
         context.chain.publish(visible.clone(), executed.state.clone());
         context.executed.prune_below(height);
+        context.arrivals.prune(&block.header);
         context.metrics.committed(&visible);
-        self.refresh_pool(&visible, &executed.state);
+        self.refresh_pool(&visible, &executed);
+        if let Some(root) = &self.root {
+            root.push(RootEvent::Certified(Box::new(reference)));
+        }
         if height.0 >= self.flushed.0 + FLUSH_EVERY {
             // A flush that is still running keeps its inbox full: this one is skipped, a later one catches up.
             if self.flusher.offer(Flush { height, state: executed.state.clone() }) {
@@ -131,14 +146,14 @@ impl Committer {
         }
     }
 
-    fn refresh_pool(&self, block: &RpcBlock, state: &WorldState) {
+    fn refresh_pool(&self, block: &RpcBlock, executed: &ExecutedBlock) {
         let context = &self.context;
         let next_base_fee = context.spec.next_base_fee(block.header.base_fee, block.header.gas_used);
         let senders = block.transactions.iter().map(anfs_primitives::RecoveredTransaction::sender);
         let mut pool = context.pool.pool.lock();
         let mut accounts = Vec::new();
-        for sender in pool.interested(senders) {
-            match state.account(&sender) {
+        for sender in pool.interested(senders.chain(executed.touched.iter().copied())) {
+            match executed.state.account(&sender) {
                 Ok(account) => {
                     let account = account.unwrap_or_default();
                     accounts.push((sender, AccountView { nonce: account.nonce, balance: account.balance }));

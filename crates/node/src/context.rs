@@ -10,11 +10,14 @@ use alloy_primitives::map::AddressMap;
 use anfs_consensus::ShardConfig;
 use anfs_execution::CodeCache;
 use anfs_mempool::{AccountView, Added, Pool, PoolError};
-use anfs_primitives::{BlockHash, ChainSpec, DomainId, Height, RecoveredTransaction, SeatIndex, View};
+use anfs_primitives::{
+    BlockHash, ChainSpec, DomainId, DomainMap, Height, RecoveredTransaction, SeatIndex, View,
+};
 use anfs_state::StateRead;
 use anfs_store::Store;
 use parking_lot::{Condvar, Mutex};
 
+use crate::arrivals::Arrivals;
 use crate::chain::ChainView;
 use crate::clock::Clock;
 use crate::error::NodeError;
@@ -39,6 +42,8 @@ pub(crate) struct SeatContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<Store>,
     pub(crate) chain: Arc<ChainView>,
+    /// What the root has made final for the domain.
+    pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) executed: ExecutedBlocks,
     pub(crate) on_disk: OnDisk,
     /// Contract code that blocks lately ran, analysed.
@@ -58,9 +63,18 @@ impl SeatContext {
         verifier.unwrap_or(&shard.generator).beneficiary
     }
 
+    /// The shards of the network, and which of them is home to an address.
+    pub(crate) fn homes(&self) -> DomainMap {
+        DomainMap::new(u32::try_from(self.spec.shards.len()).expect("validate() bounds the shards"))
+    }
+
     /// Puts a transaction into the pool, judged by an account of the newest decided state.
     pub(crate) fn admit(&self, tx: RecoveredTransaction) -> Result<Added, Refusal> {
-        let account = self.accounts.of(&tx.sender(), &self.chain)?;
+        let (sender, domain) = (tx.sender(), self.homes().home(&tx.sender()));
+        if domain != self.domain {
+            return Err(Refusal::Elsewhere { sender, domain, here: self.domain });
+        }
+        let account = self.accounts.of(&sender, &self.chain)?;
         let added = self.pool.pool.lock().add(tx, account, self.clock.now_ms())?;
         if !added.pending.is_empty() {
             self.pool.ring();
@@ -114,6 +128,16 @@ pub(crate) enum Refusal {
     /// The pool says no.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// Nonce and balance of its sender are kept by another shard.
+    #[error("sender {sender} lives in shard {domain}, and this is shard {here}: send the transaction there")]
+    Elsewhere {
+        /// Sender.
+        sender: Address,
+        /// Where he lives.
+        domain: DomainId,
+        /// Where the transaction was sent.
+        here: DomainId,
+    },
     /// A fault of this node.
     #[error(transparent)]
     Local(#[from] NodeError),
@@ -257,6 +281,8 @@ pub enum Part {
     SigningLog,
     /// The log of decided blocks: without it no block becomes visible.
     BlockLog,
+    /// What concerns the root: without it the seat takes no part in it.
+    Root,
     /// The state on disk: without it a restart executes more blocks again.
     State,
 }

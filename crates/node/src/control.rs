@@ -1,4 +1,4 @@
-//! The seats of a development network: stopped and started while it runs, and parted from each other.
+//! The seats of one shard of a development network: stopped and started while it runs, and parted from each other.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -16,6 +16,7 @@ use crate::context::SeatContext;
 use crate::devnet::seat_folder;
 use crate::error::NodeError;
 use crate::genesis;
+use crate::root::RootLink;
 use crate::seat::{Seat, SeatConfig};
 use crate::transport::{InProcessHub, Transport};
 
@@ -24,16 +25,19 @@ const RELEASE_WAIT: Duration = Duration::from_millis(10);
 /// How often it looks.
 const RELEASE_LOOKS: u32 = 500;
 
-/// Where and of what the seats of a network are made.
+/// Where and of what the seats of a shard are made.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) domain: DomainId,
     pub(crate) root: PathBuf,
     pub(crate) mnemonic: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) hub: Arc<InProcessHub>,
     /// So many verifiers misbehave on purpose, the first ones.
     pub(crate) byzantine: u16,
+    /// To the other shards, if there are any.
+    pub(crate) root_link: Option<RootLink>,
 }
 
 impl Plan {
@@ -41,9 +45,9 @@ impl Plan {
     pub(crate) fn start(&self, seat: SeatIndex, founding: bool) -> Result<Seat, NodeError> {
         let config = SeatConfig {
             seat,
-            domain: DomainId(1),
+            domain: self.domain,
             spec: self.spec.clone(),
-            key: genesis::seat_key(&self.mnemonic, seat),
+            key: genesis::seat_key(&self.mnemonic, self.domain, seat),
             entropy: rand::random(),
             dir: seat_folder(&self.root, seat),
             limits: if self.may_serve(seat) { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },
@@ -52,6 +56,7 @@ impl Plan {
             disk: None,
             founding,
             byzantine: self.is_byzantine(seat),
+            root: self.root_link.clone(),
         };
         let transport: Arc<dyn Transport> = self.hub.clone();
         Seat::start(&config, &transport)
@@ -71,13 +76,13 @@ impl Plan {
     fn succession(&self) -> Vec<SeatIndex> {
         let base = (anfs_primitives::Height::ZERO, alloy_primitives::B256::ZERO);
         let epoch = anfs_primitives::Epoch::ZERO;
-        anfs_consensus::ShardConfig::new(&self.spec, DomainId(1), epoch, base.1, base).succession
+        anfs_consensus::ShardConfig::new(&self.spec, self.domain, epoch, base.1, base).succession
     }
 }
 
 /// The seats, and the RPC server's view of them.
 #[derive(Debug)]
-pub(crate) struct Network {
+pub(crate) struct ShardGroup {
     plan: Plan,
     places: Mutex<Vec<Place>>,
     backend: Arc<SeatBackend>,
@@ -102,12 +107,16 @@ impl Place {
     }
 }
 
-impl Network {
+impl ShardGroup {
     /// Takes over running seats, the generator's first; clients are served from that one.
     pub(crate) fn new(plan: Plan, seats: Vec<Seat>, metrics: PrometheusHandle) -> Self {
         let backend = SeatBackend::new(&seats[0], metrics);
         let places = Mutex::new(seats.into_iter().map(Place::Running).collect());
         Self { plan, places, backend, turn: Mutex::default() }
+    }
+
+    pub(crate) fn domain(&self) -> DomainId {
+        self.plan.domain
     }
 
     pub(crate) fn spec(&self) -> &Arc<ChainSpec> {
@@ -199,7 +208,7 @@ impl Network {
     }
 }
 
-impl DevnetControl for Network {
+impl DevnetControl for ShardGroup {
     fn seats(&self) -> Vec<SeatReport> {
         let acting = self.backend.status().acting;
         let places = self.places.lock();

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alloy_signer_local::PrivateKeySigner;
-use anfs_primitives::{ChainSpec, SeatIndex};
+use anfs_primitives::{ChainSpec, DomainId, RootSeat, SeatIndex};
 use anfs_rpc::{DevnetControl, RpcConfig, RpcServer};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::backend::{SeatBackend, UnlockedAccounts};
 use crate::clock::{Clock, SystemClock};
-use crate::control::{Network, Plan};
+use crate::control::{Plan, ShardGroup};
 use crate::error::NodeError;
 use crate::genesis::{self, GenesisChoices};
 use crate::record;
+use crate::root::{InProcessNetwork, RootLink};
 use crate::seat::Seat;
 use crate::transport::InProcessHub;
 
@@ -27,6 +28,11 @@ pub(crate) const FOUNDED_FILE: &str = "founded";
 /// Where a seat of the network in this folder keeps its things.
 pub(crate) fn seat_folder(root: &Path, seat: SeatIndex) -> PathBuf {
     root.join(format!("seat-{seat}"))
+}
+
+/// Where a shard of a network of several keeps its seats.
+fn shard_folder(root: &Path, domain: DomainId) -> PathBuf {
+    root.join(format!("shard-{domain}"))
 }
 
 /// What a development network is made of.
@@ -47,7 +53,8 @@ pub struct DevnetConfig {
 /// A running development network.
 #[derive(Debug)]
 pub struct Devnet {
-    network: Arc<Network>,
+    /// Domain 1 first.
+    shards: Vec<Arc<ShardGroup>>,
     server: RpcServer,
     wallets: Vec<PrivateKeySigner>,
     folder: Folder,
@@ -85,28 +92,21 @@ impl Devnet {
         let wallets = genesis::wallets(&config.genesis.mnemonic, config.genesis.accounts)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let spec = Arc::new(load_or_create_spec(&folder.path, &config.genesis, clock.as_ref())?);
-        let hub = Arc::new(InProcessHub::new(spec.verifiers_per_shard));
-        let plan = Plan {
-            spec,
-            root: folder.path.clone(),
-            mnemonic: config.genesis.mnemonic.clone(),
-            clock,
-            hub,
-            byzantine: config.byzantine,
-        };
+        let plans = plans(&spec, &folder.path, &config, &clock)?;
         // Recovery reads disks and executes blocks: it must not hold up the runtime's threads.
-        let starting = tokio::task::spawn_blocking(move || start_seats(plan, metrics));
-        let network = match starting.await {
-            Ok(network) => Arc::new(network?),
+        let rendered = metrics.clone();
+        let starting = tokio::task::spawn_blocking(move || start_shards(plans, &rendered));
+        let shards = match starting.await {
+            Ok(shards) => shards?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
         let unlocked = Arc::new(UnlockedAccounts::new(wallets.clone()));
-        let control: Arc<dyn DevnetControl> = network.clone();
-        let backend = network.backend().serve(Some(unlocked), Some(control));
+        let control: Arc<dyn DevnetControl> = shards[0].clone();
+        let backend = shards[0].backend().serve(Some(unlocked), Some(control));
         match RpcServer::start(config.rpc, backend).await {
-            Ok(server) => Ok(Self { network, server, wallets, folder }),
+            Ok(server) => Ok(Self { shards, server, wallets, folder }),
             Err(error) => {
-                stop_seats(network).await;
+                stop_shards(shards).await;
                 Err(error.into())
             }
         }
@@ -121,7 +121,7 @@ impl Devnet {
     /// The chain spec.
     #[must_use]
     pub fn spec(&self) -> &ChainSpec {
-        self.network.spec()
+        self.shards[0].spec()
     }
 
     /// The funded accounts.
@@ -139,32 +139,44 @@ impl Devnet {
     /// What clients see, whichever seat serves them.
     #[must_use]
     pub fn backend(&self) -> &Arc<SeatBackend> {
-        self.network.backend()
+        self.shards[0].backend()
     }
 
     /// Seats may be stopped and started while the network runs.
     #[must_use]
     pub fn control(&self) -> &dyn DevnetControl {
-        &*self.network
+        &*self.shards[0]
     }
 
     /// Seats that were stopped on purpose.
     #[must_use]
-    pub fn stopped(&self) -> Vec<SeatIndex> {
-        self.network.stopped()
+    pub fn stopped(&self) -> Vec<RootSeat> {
+        self.of_each(|shard| shard.stopped())
     }
 
     /// What keeps a running seat from working, if anything does, and whether that seat has stopped for it; a
     /// stopped seat comes first.
     #[must_use]
-    pub fn trouble(&self) -> Option<(SeatIndex, String, bool)> {
-        self.network.troubles().into_iter().max_by_key(|(_, _, stopped)| *stopped)
+    pub fn trouble(&self) -> Option<(RootSeat, String, bool)> {
+        let troubles = self.shards.iter().flat_map(|shard| {
+            let domain = shard.domain();
+            let of = move |(seat, trouble, stopped)| (RootSeat { domain, seat }, trouble, stopped);
+            shard.troubles().into_iter().map(of)
+        });
+        troubles.max_by_key(|(_, _, stopped)| *stopped)
+    }
+
+    fn of_each(&self, seats: impl Fn(&ShardGroup) -> Vec<SeatIndex>) -> Vec<RootSeat> {
+        let shards = self.shards.iter().map(|shard| (shard.domain(), seats(shard)));
+        shards
+            .flat_map(|(domain, seats)| seats.into_iter().map(move |seat| RootSeat { domain, seat }))
+            .collect()
     }
 
     /// Stops the server, then the seats; everything acknowledged is on disk.
     pub async fn stop(self) {
         self.server.stop().await;
-        stop_seats(self.network).await;
+        stop_shards(self.shards).await;
     }
 }
 
@@ -180,16 +192,81 @@ fn log_hash_clock() {
     }
 }
 
-async fn stop_seats(network: Arc<Network>) {
-    if tokio::task::spawn_blocking(move || network.stop()).await.is_err() {
+async fn stop_shards(shards: Vec<Arc<ShardGroup>>) {
+    let stopping = move || {
+        std::thread::scope(|scope| {
+            for shard in &shards {
+                scope.spawn(|| shard.stop());
+            }
+        });
+    };
+    if tokio::task::spawn_blocking(stopping).await.is_err() {
         tracing::error!("a seat panicked while stopping");
     }
 }
 
-/// Starts all seats. Until all of them have run once, the network counts as one that is being created:
+/// Where and of what each shard is made.
+fn plans(
+    spec: &Arc<ChainSpec>,
+    root: &Path,
+    config: &DevnetConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Plan>, NodeError> {
+    let verifiers = spec.verifiers_per_shard;
+    let hubs: Vec<Arc<InProcessHub>> =
+        spec.shards.iter().map(|_| Arc::new(InProcessHub::new(verifiers))).collect();
+    let alone = hubs.len() == 1;
+    let root_link = if alone {
+        None
+    } else {
+        let transport = Arc::new(InProcessNetwork::new(&hubs, verifiers));
+        Some(RootLink { transport, shown: None })
+    };
+    let plan = |(domain, hub): (DomainId, &Arc<InProcessHub>)| Plan {
+        spec: spec.clone(),
+        domain,
+        root: if alone { root.to_owned() } else { shard_folder(root, domain) },
+        mnemonic: config.genesis.mnemonic.clone(),
+        clock: clock.clone(),
+        hub: hub.clone(),
+        byzantine: config.byzantine,
+        root_link: root_link.clone(),
+    };
+    Ok((1u32..).map(DomainId).zip(&hubs).map(plan).collect())
+}
+
+/// Starts all shards, or none.
+fn start_shards(plans: Vec<Plan>, metrics: &PrometheusHandle) -> Result<Vec<Arc<ShardGroup>>, NodeError> {
+    let started: Vec<_> = std::thread::scope(|scope| {
+        let starting: Vec<_> =
+            plans.into_iter().map(|plan| scope.spawn(|| start_seats(plan, metrics.clone()))).collect();
+        let join = |shard: std::thread::ScopedJoinHandle<'_, _>| {
+            shard.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        starting.into_iter().map(join).collect()
+    });
+    let (mut shards, mut failure) = (Vec::new(), None);
+    for shard in started {
+        match shard {
+            Ok(shard) => shards.push(Arc::new(shard)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match failure {
+        None => Ok(shards),
+        Some(error) => {
+            shards.iter().for_each(|shard| shard.stop());
+            Err(error)
+        }
+    }
+}
+
+/// Starts all seats of a shard. Until all of them have run once, the network counts as one that is being created:
 /// afterwards a seat without a record of what it signed has lost it.
-fn start_seats(plan: Plan, metrics: PrometheusHandle) -> Result<Network, NodeError> {
+fn start_seats(plan: Plan, metrics: PrometheusHandle) -> Result<ShardGroup, NodeError> {
     let root = plan.root.clone();
+    let failed = |source| NodeError::File { path: root.display().to_string(), source };
+    fs::create_dir_all(&root).map_err(failed)?;
     let founding = !root.join(FOUNDED_FILE).exists();
     // Verifiers first: they are listening when the generator speaks.
     let seats = (0..=plan.spec.verifiers_per_shard).rev().map(SeatIndex);
@@ -198,7 +275,7 @@ fn start_seats(plan: Plan, metrics: PrometheusHandle) -> Result<Network, NodeErr
     if founding {
         record::mark_founded(&root)?;
     }
-    Ok(Network::new(plan, seats, metrics))
+    Ok(ShardGroup::new(plan, seats, metrics))
 }
 
 /// The seats, or, if one could not start, its error once the others are stopped.
@@ -239,21 +316,16 @@ fn open_folder(config: &DevnetConfig) -> Result<Folder, NodeError> {
 /// Removes what this program wrote into a folder, and nothing else. A folder in use is left alone.
 fn remove_network(path: &Path) -> Result<(), NodeError> {
     let failed = |path: &Path, source| NodeError::File { path: path.display().to_string(), source };
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(path, error)),
-    };
-    let mut seats = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| failed(path, error))?;
-        if entry.file_name().to_string_lossy().starts_with("seat-") {
-            anfs_store::refuse_if_locked(&entry.path())?;
-            seats.push(entry.path());
-        }
+    let shards = folders_in(path, "shard-")?;
+    let mut seats = folders_in(path, "seat-")?;
+    for shard in &shards {
+        seats.extend(folders_in(shard, "seat-")?);
     }
-    for seat in seats {
-        fs::remove_dir_all(&seat).map_err(|error| failed(&seat, error))?;
+    for seat in &seats {
+        anfs_store::refuse_if_locked(seat)?;
+    }
+    for folder in seats.into_iter().chain(shards) {
+        fs::remove_dir_all(&folder).map_err(|error| failed(&folder, error))?;
     }
     // The spec last: with it the folder is a network.
     for file in [FOUNDED_FILE, SPEC_FILE].map(|name| path.join(name)) {
@@ -263,6 +335,24 @@ fn remove_network(path: &Path) -> Result<(), NodeError> {
         }
     }
     Ok(())
+}
+
+/// The folders in a folder whose names begin so; none when there is no such folder.
+fn folders_in(path: &Path, prefix: &str) -> Result<Vec<PathBuf>, NodeError> {
+    let failed = |source| NodeError::File { path: path.display().to_string(), source };
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
 }
 
 fn load_or_create_spec(
@@ -301,6 +391,7 @@ fn first_difference(stored: &ChainSpec, wanted: &ChainSpec) -> Option<&'static s
         (stored.verifiers_per_shard != wanted.verifiers_per_shard, "--verifiers"),
         (stored.slot_ms != wanted.slot_ms, "--slot-ms"),
         (stored.block_gas_limit != wanted.block_gas_limit, "--gas-limit"),
+        (stored.shards.len() != wanted.shards.len(), "--shards"),
         (stored.shards != wanted.shards, "--mnemonic"),
         (stored.accounts != wanted.accounts, "--accounts or --balance"),
         (stored != wanted, "the program's version"),

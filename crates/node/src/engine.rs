@@ -22,7 +22,7 @@ use crate::liar::Liar;
 use crate::relay::{self, Extent};
 use crate::transport::Transport;
 use crate::views::Cause;
-use crate::worker::{Work, WorkInbox};
+use crate::worker::{Making, Work, WorkInbox};
 
 /// What reaches the engine.
 #[derive(Debug)]
@@ -220,9 +220,10 @@ impl Engine {
                 self.context.standing.set_view(view);
                 self.builder.push(task);
             }
-            Effect::Entries { height, slot, view, parent, first_entry, entries } => {
+            Effect::Entries { height, slot, view, parent, root_reference, first_entry, entries } => {
                 // Ahead-of-time execution is a favour to ourselves: a busy worker skips it.
-                self.worker.offer(Work::Entries { height, slot, view, parent, first_entry, entries });
+                let place = Making { height, slot, view, parent, root_reference };
+                self.worker.offer(Work::Entries { place, first_entry, entries });
             }
             Effect::Check { block, depth, slices } => self.worker.push(Work::Check { block, depth, slices }),
             Effect::Decided { block, certificate } => {

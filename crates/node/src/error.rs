@@ -1,12 +1,14 @@
 //! What can go wrong in a node, and what to do about it.
 
 use anfs_consensus::ConsensusError;
+use anfs_consensus::root::RootFault;
 use anfs_execution::ExecutionError;
 use anfs_primitives::{Height, SpecError};
 use anfs_rpc::RpcServerError;
 use anfs_state::StateError;
 use anfs_store::StoreError;
 
+use crate::arrivals::PushError;
 use crate::record::RecordError;
 
 /// A local fault: the node cannot start or go on. Faults of peers never surface here.
@@ -91,6 +93,21 @@ pub enum NodeError {
     /// The RPC server cannot start.
     #[error(transparent)]
     Rpc(#[from] RpcServerError),
+    /// Final messages do not follow those before: this node's own copy of the root is wrong.
+    #[error(
+        "messages that the root has made final do not follow those before ({0}); the disk may be faulty: start the seat with an empty folder"
+    )]
+    Arrivals(#[from] PushError),
+    /// The root blocks on disk do not follow from genesis.
+    #[error(
+        "root block {height} on disk is no valid next one ({fault}); the disk may be faulty: start the seat with an empty folder"
+    )]
+    Root {
+        /// Its height.
+        height: Height,
+        /// Why.
+        fault: RootFault,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the process limit (ulimit -u)")]
     Thread(std::io::Error),

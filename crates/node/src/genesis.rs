@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_signer_local::{LocalSignerError, MnemonicBuilder, PrivateKeySigner};
 use anfs_crypto::bls;
+use anfs_primitives::header::DOMAINS_MAX;
 use anfs_primitives::spec::{EvmFork, ShardSpec};
 use anfs_primitives::{
-    ChainSpec, DomainId, GenesisAccount, NetworkId, SealedHeader, SeatIndex, ValidatorSpec,
+    ChainSpec, DomainId, DomainMap, GenesisAccount, NetworkId, SealedHeader, SeatIndex, ValidatorSpec,
 };
 use anfs_state::{EMPTY_ROOT, WorldState};
 
@@ -25,7 +26,9 @@ pub const AFS: u128 = 1_000_000_000_000_000_000;
 pub struct GenesisChoices {
     /// Chain id.
     pub chain_id: u64,
-    /// Verifiers of the shard: 1, 4, 7 or 10.
+    /// Shards.
+    pub shards: u32,
+    /// Verifiers of each shard: 1, 4, 7 or 10.
     pub verifiers: u16,
     /// Slot length in milliseconds.
     pub slot_ms: u64,
@@ -54,9 +57,11 @@ pub fn wallets(mnemonic: &str, count: u32) -> Result<Vec<PrivateKeySigner>, Node
 
 /// The consensus key of a development seat, derived from the phrase so that nothing secret is stored.
 #[must_use]
-pub fn seat_key(mnemonic: &str, seat: SeatIndex) -> bls::SecretKey {
-    let seed = keccak256([b"anfs/devnet-seat/", &seat.0.to_be_bytes()[..], mnemonic.as_bytes()].concat());
-    bls::SecretKey::from_seed(&seed.0)
+pub fn seat_key(mnemonic: &str, domain: DomainId, seat: SeatIndex) -> bls::SecretKey {
+    // The first shard's are those of networks that have no other.
+    let shard = if domain == DomainId(1) { String::new() } else { format!("{domain}/") };
+    let parts = [b"anfs/devnet-seat/", shard.as_bytes(), &seat.0.to_be_bytes(), mnemonic.as_bytes()];
+    bls::SecretKey::from_seed(&keccak256(parts.concat()).0)
 }
 
 /// The chain spec of a development network.
@@ -71,7 +76,13 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         .map(|wallet| (wallet.address(), GenesisAccount { balance, ..GenesisAccount::default() }))
         .collect();
     accounts.extend(anfs_execution::system::genesis_accounts());
-    let seat = |index: u16| validator(&choices.mnemonic, SeatIndex(index));
+    let seat = |domain, index: u16| validator(&choices.mnemonic, domain, SeatIndex(index));
+    let shard = |domain| ShardSpec {
+        generator: seat(domain, 0),
+        verifiers: (1..=choices.verifiers).map(|index| seat(domain, index)).collect(),
+    };
+    // More than this is refused below, and need not be derived before.
+    let shards = choices.shards.min(DOMAINS_MAX as u32);
     // 64 ticks a slot keep 32 stretches in one verifier's share; the clock itself stays far below one
     // core's 30 MH/s, so that an idle development network leaves the machine alone.
     let ticks_per_slot = 64;
@@ -96,10 +107,7 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         root_block_ms: choices.slot_ms * 2,
         root_timeout_ms: (choices.slot_ms * 16).max(4_000),
         max_supply: U256::from(1_000_000_000_u64) * U256::from(AFS),
-        shards: vec![ShardSpec {
-            generator: seat(0),
-            verifiers: (1..=choices.verifiers).map(seat).collect(),
-        }],
+        shards: (1..=shards).map(DomainId).map(shard).collect(),
         accounts,
     };
     spec.validate()?;
@@ -114,12 +122,37 @@ pub(crate) fn first_header(
     spec: &ChainSpec,
     domain: DomainId,
 ) -> Result<(SealedHeader, WorldState), NodeError> {
-    let state = WorldState::genesis(spec.accounts.iter())?;
+    let state = WorldState::genesis(&residents(spec, domain))?;
     Ok((spec.genesis_header(domain, state.root(), EMPTY_ROOT).seal(), state))
 }
 
-fn validator(mnemonic: &str, seat: SeatIndex) -> ValidatorSpec {
-    let key = seat_key(mnemonic, seat);
+/// The accounts that a domain begins with: those that live there, and those that every domain has, whose coins are in
+/// the first. spec: Domains D1–D3
+fn residents(spec: &ChainSpec, domain: DomainId) -> BTreeMap<Address, GenesisAccount> {
+    let map = DomainMap::new(u32::try_from(spec.shards.len()).expect("validate() bounds the shards"));
+    let first = domain == DomainId(1);
+    let accounts = spec.accounts.iter().filter_map(|(address, account)| {
+        let mut account = account.clone();
+        if anfs_execution::is_everywhere(address) {
+            account.balance = if first { account.balance } else { U256::ZERO };
+        } else if map.home(address) != domain {
+            return None;
+        }
+        Some((*address, account))
+    });
+    accounts.collect()
+}
+
+/// The coins that each domain begins with, in wei.
+#[must_use]
+pub fn coins(spec: &ChainSpec) -> BTreeMap<DomainId, U256> {
+    let domains = (1u32..).map(DomainId).zip(&spec.shards).map(|(domain, _)| domain);
+    let held = |domain| residents(spec, domain).values().map(|account| account.balance).sum();
+    domains.map(|domain| (domain, held(domain))).collect()
+}
+
+fn validator(mnemonic: &str, domain: DomainId, seat: SeatIndex) -> ValidatorSpec {
+    let key = seat_key(mnemonic, domain, seat);
     let digest: B256 = keccak256(key.public_key().to_bytes());
     ValidatorSpec {
         public_key: key.public_key().to_bytes(),
@@ -136,6 +169,7 @@ mod tests {
     fn choices() -> GenesisChoices {
         GenesisChoices {
             chain_id: DEFAULT_CHAIN_ID,
+            shards: 1,
             verifiers: 4,
             slot_ms: 250,
             mnemonic: DEFAULT_MNEMONIC.into(),
@@ -157,6 +191,23 @@ mod tests {
     }
 
     #[test]
+    fn shards_share_the_accounts_and_no_key() {
+        let one = devnet_spec(&choices()).unwrap();
+        let spec = devnet_spec(&GenesisChoices { shards: 3, accounts: 20, ..choices() }).unwrap();
+        assert_eq!(spec.shards[0], one.shards[0], "the first shard is that of a network of one");
+        let coins = coins(&spec);
+        assert_eq!(coins.keys().copied().collect::<Vec<_>>(), [1, 2, 3].map(DomainId));
+        assert_eq!(coins.values().sum::<U256>(), spec.genesis_supply().unwrap());
+        assert!(coins.values().all(|coins| !coins.is_zero()));
+        for domain in coins.keys() {
+            let (header, state) = first_header(&spec, *domain).unwrap();
+            assert_eq!((header.domain, header.state_root), (*domain, state.root()));
+            let history = anfs_state::StateRead::account(&state, &anfs_execution::system::HISTORY_STORAGE);
+            assert!(history.unwrap().is_some(), "every domain has it");
+        }
+    }
+
+    #[test]
     fn choices_out_of_range_are_refused() {
         let refused = |change: fn(&mut GenesisChoices)| {
             let mut bad = choices();
@@ -168,5 +219,6 @@ mod tests {
         refused(|c| c.slot_ms = 1);
         refused(|c| c.balance = u64::MAX);
         refused(|c| c.chain_id = 0);
+        refused(|c| c.shards = 0);
     }
 }

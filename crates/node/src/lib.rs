@@ -23,6 +23,7 @@
 //!
 //! spec: PROTOCOL §2–4
 
+pub mod arrivals;
 pub mod backend;
 mod builder;
 pub mod chain;
@@ -54,11 +55,12 @@ mod views;
 mod worker;
 
 pub use anfs_store::disk;
+pub use arrivals::Arrivals;
 pub use chain::{ChainLimits, ChainView};
 pub use clock::{Clock, SystemClock};
 pub use context::{Health, Part};
 pub use devnet::{Devnet, DevnetConfig};
 pub use error::NodeError;
-pub use root::{RootArchive, RootChain};
+pub use root::RootChain;
 pub use seat::{Seat, SeatConfig};
 pub use transport::{InProcessHub, Mailbox, Transport};

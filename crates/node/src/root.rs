@@ -1,5 +1,16 @@
-//! The root as one node sees it.
+//! The root as one seat takes part in it: its consensus core in a thread of its own, the chain of final root blocks,
+//! and the messages that they make final.
+//!
+//! spec: PROTOCOL §6, §9
 
 mod chain;
+mod engine;
+mod lanes;
+mod start;
+mod wire;
 
-pub use chain::{RootArchive, RootChain};
+pub use chain::RootChain;
+pub(crate) use engine::{RootEngine, RootEvent, RootInbox};
+pub use start::RootLink;
+pub(crate) use start::{RootSide, genesis_root};
+pub use wire::{InProcessNetwork, NetworkMailbox, NetworkMessage, NetworkTransport};

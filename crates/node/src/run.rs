@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bloom, U256};
-use anfs_execution::{Ancestors, BlockEnv, BlockExecutor, ExecutionError};
+use anfs_crypto::outbox::outbox_root;
+use anfs_execution::{Ancestors, BlockEnv, BlockExecutor, CrossingOutcome, DomainEnv, ExecutionError};
 use anfs_poh::Link;
+use anfs_primitives::header::DOMAINS_MAX;
 use anfs_primitives::vote::ExecutionField;
 use anfs_primitives::{
-    BlockHash, ChainSpec, Entry, Fault, Height, Receipt, RecoveredTransaction, SealedHeader, ShardHeader,
-    Slot,
+    Arrival, BlockCrossing, BlockHash, BoundedVec, ChainSpec, CrossMessage, Entry, Fault, Height,
+    InboxCursor, LaneCount, Receipt, RecoveredTransaction, RootReference, SealedHeader, ShardHeader, Slot,
 };
 use anfs_state::WorldState;
 
@@ -26,6 +28,9 @@ pub(crate) struct ExecutedBlock {
     pub(crate) flush_seen: Height,
     pub(crate) transactions: Arc<[RecoveredTransaction]>,
     pub(crate) receipts: Arc<[Receipt]>,
+    pub(crate) crossing: Arc<BlockCrossing>,
+    /// Accounts that may have changed otherwise than by sending a transaction.
+    pub(crate) touched: Vec<Address>,
 }
 
 /// Hashes of ancestors: those that may not be visible yet by value, the others from the chain.
@@ -50,6 +55,51 @@ pub(crate) struct Place {
     pub(crate) beneficiary: Address,
     /// Ancestors down to one that is visible in the chain, the parent first.
     pub(crate) ancestors: Vec<(Height, BlockHash)>,
+}
+
+/// What has arrived for a block from other domains.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inbound {
+    /// The root reference of the block.
+    pub(crate) reference: RootReference,
+    /// The messages that are due with it, in their order.
+    pub(crate) messages: Vec<Arc<CrossMessage>>,
+}
+
+/// What a header says of its block's dealings with other domains.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Dealings {
+    pub(crate) outbox_root: B256,
+    pub(crate) lanes: BoundedVec<LaneCount, DOMAINS_MAX>,
+    pub(crate) inbox_cursors: BoundedVec<InboxCursor, DOMAINS_MAX>,
+    pub(crate) value_in: U256,
+    pub(crate) value_out: U256,
+}
+
+impl From<&ShardHeader> for Dealings {
+    fn from(header: &ShardHeader) -> Self {
+        Self {
+            outbox_root: header.outbox_root,
+            lanes: header.lanes.clone(),
+            inbox_cursors: header.inbox_cursors.clone(),
+            value_in: header.value_in,
+            value_out: header.value_out,
+        }
+    }
+}
+
+/// The domain of the child of `parent`, in a network of several; `None` where there is nobody to deal with.
+fn domain_env(context: &SeatContext, parent: &ShardHeader, slot: Slot) -> Option<DomainEnv> {
+    let (spec, map) = (&context.spec, context.homes());
+    (map.shards() > 1).then(|| DomainEnv {
+        network: spec.network,
+        domain: context.domain,
+        map,
+        slot,
+        call_lifetime: spec.call_lifetime(),
+        sent: parent.lanes.to_vec(),
+        consumed: parent.inbox_cursors.to_vec(),
+    })
 }
 
 /// The environment of the child of `parent` at a place.
@@ -98,6 +148,8 @@ pub(crate) struct BlockRun {
     flush_seen: Height,
     executor: BlockExecutor,
     base_fee: u64,
+    reference: RootReference,
+    arrivals: Vec<Arrival>,
     transactions: Vec<RecoveredTransaction>,
     links: Vec<Link>,
     /// Transactions before each entry, and after the last.
@@ -120,24 +172,37 @@ pub(crate) struct RunOutcome {
     pub(crate) state_root: B256,
     pub(crate) transactions_root: B256,
     pub(crate) receipts_root: B256,
+    pub(crate) reference: RootReference,
+    pub(crate) dealings: Dealings,
+    pub(crate) crossing: Arc<BlockCrossing>,
+    touched: Vec<Address>,
 }
 
 impl BlockRun {
+    /// Begins a block on top of `parent`, consuming what is due.
     pub(crate) fn start(
         context: &SeatContext,
         parent: Arc<ExecutedBlock>,
         place: &Place,
+        inbound: &Inbound,
     ) -> Result<Self, NodeError> {
         let env = child_env(&context.spec, &context.chain, &parent.header, place);
         let base_fee = env.base_fee;
         let (base, flush_seen) = context.on_disk.lighten(&parent.state, parent.flush_seen);
-        let executor = BlockExecutor::with_codes(env, base.clone(), context.codes.clone())?;
+        let mut executor = BlockExecutor::with_codes(env, base.clone(), context.codes.clone())?;
+        let mut arrivals = Vec::new();
+        if let Some(domain) = domain_env(context, &parent.header, place.slot) {
+            executor = executor.in_domain(domain);
+            arrivals = executor.arrive_due(inbound.messages.iter().map(|message| &**message))?;
+        }
         Ok(Self {
             parent,
             base,
             flush_seen,
             executor,
             base_fee,
+            reference: inbound.reference,
+            arrivals,
             transactions: Vec::new(),
             links: Vec::new(),
             offsets: vec![0],
@@ -155,6 +220,11 @@ impl BlockRun {
     /// The next nonce of an account, as of the last executed transaction.
     pub(crate) fn nonce(&self, address: &Address) -> Result<u64, NodeError> {
         Ok(self.executor.account(address)?.map_or(0, |account| account.nonce))
+    }
+
+    /// The root reference that it was begun with.
+    pub(crate) fn reference(&self) -> RootReference {
+        self.reference
     }
 
     pub(crate) fn base_fee(&self) -> u64 {
@@ -212,6 +282,9 @@ impl BlockRun {
     /// Computes the post-state and every root.
     pub(crate) fn finish(self) -> Result<RunOutcome, NodeError> {
         let outcome = self.executor.finish()?;
+        let arrived = !self.arrivals.is_empty();
+        let touched = arrived.then(|| outcome.changes.accounts.keys().copied().collect()).unwrap_or_default();
+        let (dealings, crossing) = dealings(self.arrivals, outcome.crossing);
         let state = self.base.apply(&outcome.changes)?;
         let transactions_root = anfs_state::ordered_root_of(self.transactions.len(), |index, out| {
             out.extend_from_slice(self.transactions[index].encoded());
@@ -234,8 +307,30 @@ impl BlockRun {
             gas_used: outcome.gas_used,
             burned: outcome.burned,
             logs_bloom: outcome.logs_bloom,
+            reference: self.reference,
+            dealings,
+            crossing: Arc::new(crossing),
+            touched,
         })
     }
+}
+
+/// What a header says of these dealings, and what is kept of them.
+fn dealings(arrivals: Vec<Arrival>, outcome: Option<CrossingOutcome>) -> (Dealings, BlockCrossing) {
+    let Some(outcome) = outcome else { return Default::default() };
+    let few = "a network has fewer domains";
+    let dealings = Dealings {
+        outbox_root: outbox_root(&outcome.messages),
+        lanes: outcome.sent.try_into().expect(few),
+        inbox_cursors: outcome.consumed.try_into().expect(few),
+        value_in: outcome.value_in,
+        value_out: outcome.value_out,
+    };
+    let crossing = BlockCrossing {
+        arrivals: arrivals.try_into().expect("an executor consumes no more"),
+        sent: outcome.messages.try_into().expect("a message costs gas, and validate() bounds a block's"),
+    };
+    (dealings, crossing)
 }
 
 /// Why an entry cannot be followed.
@@ -256,11 +351,6 @@ impl From<Fault> for FollowError {
 impl RunOutcome {
     /// The first field of a header that execution does not reproduce.
     pub(crate) fn disagreement(&self, header: &ShardHeader) -> Option<ExecutionField> {
-        let no_messages = header.outbox_root.is_zero()
-            && header.lanes.is_empty()
-            && header.inbox_cursors.is_empty()
-            && header.value_in.is_zero()
-            && header.value_out.is_zero();
         let checks = [
             (self.base_fee == header.base_fee, ExecutionField::BaseFee),
             (self.gas_used == header.gas_used, ExecutionField::GasUsed),
@@ -268,7 +358,7 @@ impl RunOutcome {
             (self.transactions_root == header.transactions_root, ExecutionField::TransactionsRoot),
             (self.receipts_root == header.receipts_root, ExecutionField::ReceiptsRoot),
             (self.state_root == header.state_root, ExecutionField::StateRoot),
-            (no_messages, ExecutionField::Messages),
+            (self.dealings == Dealings::from(header), ExecutionField::Messages),
             (self.burned == header.burned, ExecutionField::Burned),
         ];
         checks.into_iter().find(|(agrees, _)| !agrees).map(|(_, field)| field)
@@ -281,6 +371,8 @@ impl RunOutcome {
             flush_seen: self.flush_seen,
             transactions: self.transactions,
             receipts: self.receipts,
+            crossing: self.crossing,
+            touched: self.touched,
         }
     }
 }

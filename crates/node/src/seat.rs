@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use alloy_primitives::{B256, keccak256};
+use anfs_consensus::root::RootStatus;
 use anfs_consensus::{Anchor, BlsCrypto, ConsensusError, LogRecord, ShardConfig, ShardCore, ShardStatus};
 use anfs_crypto::bls;
 use anfs_execution::CodeCache;
 use anfs_mempool::{Pool, PoolLimits};
-use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, SealedHeader, SeatIndex};
+use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, RootSeat, SealedHeader, SeatIndex};
 use anfs_state::WorldState;
 use anfs_store::disk::{Disk, SystemDisk};
 use anfs_store::{Store, StoreOptions, Tail};
 use parking_lot::RwLock;
 
+use crate::arrivals::Arrivals;
 use crate::backend::describe_hold;
 use crate::builder::{Builder, SlotInbox};
 use crate::chain::{ChainLimits, ChainView, chain_block};
@@ -28,9 +30,10 @@ use crate::genesis;
 use crate::inbox::Inbox;
 use crate::liar::Liar;
 use crate::metrics::SeatMetrics;
-use crate::run::{BlockRun, ExecutedBlock, FollowError};
+use crate::root::{NetworkTransport, RootChain, RootInbox, RootLink, RootSide};
+use crate::run::{BlockRun, ExecutedBlock, FollowError, Inbound};
 use crate::transport::{Mailbox, Transport};
-use crate::worker::{WorkInbox, Worker};
+use crate::worker::{Work, WorkInbox, Worker};
 
 /// What a seat is made of.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub struct SeatConfig {
     pub founding: bool,
     /// Whether it misbehaves on purpose: with false alerts and silence, signed with its own key.
     pub byzantine: bool,
+    /// How it takes part in the root; `None` for a network of one shard that has none.
+    pub root: Option<RootLink>,
 }
 
 /// Messages of other seats that may wait for the engine; more are dropped.
@@ -79,8 +84,19 @@ pub struct Seat {
     transport: Arc<dyn Transport>,
     status: Arc<RwLock<ShardStatus>>,
     inboxes: Inboxes,
+    /// The root's part, and how to leave it.
+    root: Option<RootView>,
     threads: Vec<(&'static str, JoinHandle<()>)>,
     killed: bool,
+}
+
+/// A running seat's part in the root.
+#[derive(Debug)]
+struct RootView {
+    inbox: Arc<RootInbox>,
+    chain: Arc<RootChain>,
+    status: Arc<RwLock<RootStatus>>,
+    transport: Arc<dyn NetworkTransport>,
 }
 
 #[derive(Debug)]
@@ -131,8 +147,21 @@ impl Seat {
         let status = Arc::new(RwLock::new(core.status()));
         let transport = transport.clone();
         let liar = config.byzantine.then(|| Liar::new(config.key.clone(), config.seat));
-        let mut seat = Self { context, transport, status, inboxes, threads: Vec::new(), killed: false };
+        let side = match &config.root {
+            Some(link) => Some(RootSide::open(&context, link, config.key.clone(), &config.dir, &disk)?),
+            None => None,
+        };
+        let root = config.root.as_ref().zip(side.as_ref()).map(|(link, side)| RootView {
+            inbox: side.inbox.clone(),
+            chain: side.chain.clone(),
+            status: side.status.clone(),
+            transport: link.transport.clone(),
+        });
+        let mut seat = Self { context, transport, status, inboxes, root, threads: Vec::new(), killed: false };
         seat.spawn(core, liar, flushed, &replayed)?;
+        if let Some(RootSide { inbox, engine, .. }) = side {
+            seat.thread("root", inbox.clone(), move || engine.run(&inbox))?;
+        }
         Ok(seat)
     }
 
@@ -153,9 +182,17 @@ impl Seat {
             run_flusher(&flush_context, &inbox, flushed.1);
             Ok(())
         })?;
-        let committer = Committer::new(context.clone(), flushes, flushed.0);
+        let root = self.root.as_ref().map(|root| root.inbox.clone());
+        let committer = Committer::new(context.clone(), flushes, flushed.0, root);
         let inbox = commits.clone();
         self.thread("committer", commits.clone(), move || committer.run(&inbox))?;
+        let grown = Arc::downgrade(&work);
+        // A queue that is full wakes the worker as well.
+        context.arrivals.on_growth(move || {
+            if let Some(work) = grown.upgrade() {
+                work.offer(Work::RootGrown);
+            }
+        });
         let (worker_context, worker_engine, inbox) = (context.clone(), engine.clone(), work.clone());
         // The worker is made on its own thread: an execution in progress never leaves the thread it began on.
         self.thread("worker", work.clone(), move || {
@@ -202,6 +239,12 @@ impl Seat {
         &self.context.chain
     }
 
+    /// What the root has made final for its domain: whoever follows the root tells it here.
+    #[must_use]
+    pub fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.context.arrivals
+    }
+
     /// What the consensus core says of itself.
     #[must_use]
     pub fn status(&self) -> ShardStatus {
@@ -218,6 +261,18 @@ impl Seat {
     #[must_use]
     pub fn metrics(&self) -> &Arc<SeatMetrics> {
         &self.context.metrics
+    }
+
+    /// The final root blocks that this seat has on disk; `None` in a network without a root.
+    #[must_use]
+    pub fn root_chain(&self) -> Option<&Arc<RootChain>> {
+        self.root.as_ref().map(|root| &root.chain)
+    }
+
+    /// What the root's consensus core says of itself.
+    #[must_use]
+    pub fn root_status(&self) -> Option<RootStatus> {
+        self.root.as_ref().map(|root| root.status.read().clone())
     }
 
     pub(crate) fn context(&self) -> &Arc<SeatContext> {
@@ -245,7 +300,7 @@ impl Seat {
     /// Stops the threads where they are, as near to a power cut as threads come: what waits is forgotten,
     /// and nothing is flushed.
     pub fn kill(mut self) {
-        self.transport.detach(self.context.seat);
+        self.leave();
         self.context.health.stop();
         let Inboxes { engine, work, slots, commits, flushes } = &self.inboxes;
         slots.abort();
@@ -253,6 +308,9 @@ impl Seat {
         work.abort();
         commits.abort();
         flushes.abort();
+        if let Some(root) = &self.root {
+            root.inbox.abort();
+        }
         for (thread, handle) in std::mem::take(&mut self.threads) {
             self.join(thread, handle);
         }
@@ -265,14 +323,25 @@ impl Seat {
         }
     }
 
-    fn shut_down(&mut self) {
+    /// Nothing that others send reaches the seat any more.
+    fn leave(&self) {
         self.transport.detach(self.context.seat);
+        if let Some(root) = &self.root {
+            root.transport.detach(RootSeat { domain: self.context.domain, seat: self.context.seat });
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.leave();
         self.context.health.stop();
         let head = self.context.chain.head_state();
         self.close_and_join("builder", &self.inboxes.slots.clone());
         self.close_and_join("engine", &self.inboxes.engine.clone());
         self.close_and_join("worker", &self.inboxes.work.clone());
         self.close_and_join("committer", &self.inboxes.commits.clone());
+        if let Some(inbox) = self.root.as_ref().map(|root| root.inbox.clone()) {
+            self.close_and_join("root", &inbox);
+        }
         let head = if self.context.chain.head().header.hash() == head.0.header.hash() {
             head
         } else {
@@ -330,6 +399,7 @@ pub(crate) fn prepare(
         chain.restart_at(block, state.clone())?;
         flushed = (height, state);
     }
+    let arrivals = Arc::new(Arrivals::new(&chain.head().header));
     let pool = Pool::new(config.pool.clone(), chain.head().header.base_fee);
     // There is one epoch until seats are elected, and it starts from genesis.
     let (seed, base) = (epoch_seed(spec, Epoch::ZERO), (Height::ZERO, chain.genesis_hash()));
@@ -345,6 +415,7 @@ pub(crate) fn prepare(
         clock: config.clock.clone(),
         store,
         chain: Arc::new(chain),
+        arrivals,
         executed: ExecutedBlocks::default(),
         on_disk: OnDisk::new(config.limits),
         codes: CodeCache::default(),
@@ -366,6 +437,8 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
         flush_seen: Height::ZERO,
         transactions: head.transactions.clone(),
         receipts: head.receipts.clone(),
+        crossing: head.crossing.clone(),
+        touched: Vec::new(),
     });
     for record in tail {
         let record = record?;
@@ -374,7 +447,11 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
         let diverged = |detail: String| NodeError::Diverged { height, detail };
         let (slot, beneficiary) = (block.header.slot, block.header.beneficiary);
         let place = context.executed.place(&parent, slot, beneficiary);
-        let mut run = BlockRun::start(context, parent, &place)?;
+        // What was due is in the log: the root need not be there to say it.
+        let messages = record.crossing.arrivals.into_inner().into_iter();
+        let messages = messages.map(|arrival| Arc::new(arrival.message)).collect();
+        let inbound = Inbound { reference: block.header.root_reference, messages };
+        let mut run = BlockRun::start(context, parent, &place, &inbound)?;
         for entry in &block.body.entries {
             run.follow(entry).map_err(|error| match error {
                 FollowError::Fault(fault) => diverged(fault.to_string()),
@@ -392,10 +469,12 @@ fn replay(context: &Arc<SeatContext>, tail: Tail) -> Result<(), NodeError> {
             Some(certificate),
             executed.transactions.clone(),
             executed.receipts.clone(),
+            executed.crossing.clone(),
         );
         context.chain.publish(Arc::new(visible), executed.state.clone());
         parent = Arc::new(executed);
     }
+    context.arrivals.prune(&parent.header);
     context.executed.insert(parent);
     Ok(())
 }

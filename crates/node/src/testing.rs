@@ -8,9 +8,9 @@ use alloy_primitives::{Address, TxKind, U256};
 use alloy_signer::SignerSync;
 use anfs_mempool::{AccountView, PoolLimits};
 use anfs_primitives::{
-    Block, BlockBody, BlsSignature, BoundedVec, Certificate, CertificateKind, CertifiedBlock, ChainSpec,
-    DomainId, Height, RecoveredTransaction, SeatIndex, ShardHeader, SignedTransaction, SignerSet, Slot, View,
-    VoteTarget,
+    Block, BlockBody, BlockCrossing, BlsSignature, BoundedVec, Certificate, CertificateKind, CertifiedBlock,
+    ChainSpec, DomainId, Height, RecoveredTransaction, SeatIndex, ShardHeader, SignedTransaction, SignerSet,
+    Slot, View, VoteTarget,
 };
 use anfs_state::{EMPTY_ROOT, WorldState};
 use anfs_store::{BlockRecord, Store, StoreOptions};
@@ -42,6 +42,7 @@ pub(crate) struct Scene {
 pub(crate) fn spec() -> Arc<ChainSpec> {
     let choices = GenesisChoices {
         chain_id: 7,
+        shards: 1,
         verifiers: 4,
         slot_ms: 100,
         mnemonic: DEFAULT_MNEMONIC.into(),
@@ -60,7 +61,7 @@ impl Scene {
         let config = SeatConfig {
             seat: SeatIndex(seat),
             domain: DomainId(1),
-            key: seat_key(DEFAULT_MNEMONIC, SeatIndex(seat)),
+            key: seat_key(DEFAULT_MNEMONIC, DomainId(1), SeatIndex(seat)),
             entropy: [1; 32],
             dir: folder.path().join("seat"),
             limits,
@@ -137,6 +138,7 @@ pub(crate) fn record(header: ShardHeader) -> BlockRecord {
             block: Block { header, body: BlockBody { entries: BoundedVec::new() } },
         },
         receipts: Vec::new(),
+        crossing: BlockCrossing::default(),
     }
 }
 

@@ -6,46 +6,72 @@
 //! key, which would overlook a flipped parity bit: what is checked is that recovery gives them, see
 //! [`anfs_crypto::ecdsa`]. spec: PROTOCOL §4 R1
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anfs_consensus::{Depth, Unneeded};
 use anfs_poh::LinkCost;
 use anfs_primitives::vote::ExecutionField;
-use anfs_primitives::{Block, BlockHash, Certificate, Entry, Fault, Height, SignerSet, Slot, View};
+use anfs_primitives::{
+    Block, BlockHash, Certificate, Entry, Fault, Height, RootReference, ShardHeader, SignerSet, Slot, View,
+};
 
+use crate::arrivals::Due;
 use crate::committer::{Commit, CommitInbox};
 use crate::context::SeatContext;
 use crate::engine::{EngineEvent, EngineInbox};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
-use crate::run::{BlockRun, ExecutedBlock, FollowError, RunOutcome};
+use crate::run::{BlockRun, ExecutedBlock, FollowError, Inbound, RunOutcome};
 use crate::senders::Senders;
 
 /// What the engine asks of the worker.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// Entries of a block in the making.
-    Entries {
-        height: Height,
-        slot: Slot,
-        view: View,
-        parent: BlockHash,
-        first_entry: u32,
-        entries: Vec<Entry>,
-    },
+    Entries { place: Making, first_entry: u32, entries: Vec<Entry> },
     /// A complete block to be checked.
     Check { block: Arc<Block>, depth: Depth, slices: SignerSet },
     /// A decided block to be committed.
     Decided { block: Arc<Block>, certificate: Certificate },
     /// Something that no longer needs to be kept.
     Drop(Unneeded),
+    /// The root has made something final: what waited for it can go on.
+    RootGrown,
+}
+
+/// Where a block in the making stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Making {
+    pub(crate) height: Height,
+    pub(crate) slot: Slot,
+    pub(crate) view: View,
+    pub(crate) parent: BlockHash,
+    pub(crate) root_reference: RootReference,
+}
+
+impl Making {
+    fn key(&self) -> StreamKey {
+        StreamKey { height: self.height, view: self.view, parent: self.parent }
+    }
+}
+
+impl From<&ShardHeader> for Making {
+    fn from(header: &ShardHeader) -> Self {
+        let ShardHeader { height, slot, view, parent, root_reference, .. } = *header;
+        Self { height, slot, view, parent, root_reference }
+    }
 }
 
 pub(crate) type WorkInbox = Inbox<Work>;
 
 /// Entries ahead of their header are dropped beyond this many blocks: the check executes them then.
 const STREAMS_MAX: usize = 16;
+/// Checks and batches of entries that may wait for the root; the oldest of more are skipped.
+const ROOTLESS_MAX: usize = 512;
+/// How often the wait for the root looks whether it still makes sense.
+const ROOT_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct StreamKey {
@@ -56,7 +82,7 @@ struct StreamKey {
 
 /// A block in the making, executed so far.
 struct Stream {
-    slot: Slot,
+    place: Making,
     run: BlockRun,
     fault: Option<Fault>,
 }
@@ -83,6 +109,10 @@ pub(crate) struct Worker {
     checked: HashMap<BlockHash, Checked>,
     /// Checks whose parent was not executed here yet, by that parent.
     waiting: HashMap<BlockHash, Vec<Work>>,
+    /// Work on blocks whose root reference is not known here yet, oldest first.
+    rootless: VecDeque<Work>,
+    /// The newest root block when that was last gone through.
+    root: RootReference,
     decided: Height,
     senders: Senders,
 }
@@ -102,6 +132,8 @@ impl Worker {
             streams: BTreeMap::new(),
             checked: HashMap::new(),
             waiting: HashMap::new(),
+            rootless: VecDeque::new(),
+            root: RootReference::default(),
             decided,
             senders,
         }
@@ -115,32 +147,38 @@ impl Worker {
                 Received::TimedOut => {}
                 Received::Closed => return Ok(()),
             }
+            self.retry_rootless()?;
         }
     }
 
     fn handle(&mut self, work: Work) -> Result<(), NodeError> {
         match work {
-            Work::Entries { height, slot, view, parent, first_entry, entries } => {
-                self.follow(StreamKey { height, view, parent }, slot, first_entry as usize, &entries)
-            }
+            Work::Entries { place, first_entry, entries } => self.follow(place, first_entry, entries),
             Work::Check { block, depth, slices } => self.check(&block, depth, slices),
             Work::Decided { block, certificate } => self.decide(block, certificate),
             Work::Drop(Unneeded::Stream { height, view, parent }) => {
-                self.streams.remove(&StreamKey { height, view, parent });
+                let key = StreamKey { height, view, parent };
+                self.streams.remove(&key);
+                self.rootless
+                    .retain(|work| !matches!(work, Work::Entries { place, .. } if place.key() == key));
                 Ok(())
             }
             Work::Drop(Unneeded::Block(hash)) => {
                 self.forget(&hash);
                 Ok(())
             }
+            // Whatever wakes the worker makes it look.
+            Work::RootGrown => Ok(()),
         }
     }
 
     /// Forgets a block that is not to be; its transactions wait for another one.
     fn forget(&mut self, hash: &BlockHash) {
         self.checked.remove(hash);
+        let is_of = |work: &Work| matches!(work, Work::Check { block, .. } if block.header.hash() == *hash);
+        self.rootless.retain(|work| !is_of(work));
         self.waiting.retain(|_, works| {
-            works.retain(|work| !matches!(work, Work::Check { block, .. } if block.header.hash() == *hash));
+            works.retain(|work| !is_of(work));
             !works.is_empty()
         });
         if let Some(executed) = self.context.executed.remove(hash) {
@@ -149,36 +187,73 @@ impl Worker {
     }
 
     /// Executes entries ahead of their header. Entries that cannot be followed now are executed by the check.
-    fn follow(
-        &mut self,
-        key: StreamKey,
-        slot: Slot,
-        first_entry: usize,
-        entries: &[Entry],
-    ) -> Result<(), NodeError> {
+    fn follow(&mut self, place: Making, first_entry: u32, entries: Vec<Entry>) -> Result<(), NodeError> {
+        let key = place.key();
         if key.height <= self.decided {
             return Ok(());
         }
         if !self.streams.contains_key(&key) {
+            let earlier_waits = self
+                .rootless
+                .iter()
+                .any(|work| matches!(work, Work::Entries { place: at, .. } if *at == place));
+            if earlier_waits {
+                self.wait_for_root(Work::Entries { place, first_entry, entries });
+                return Ok(());
+            }
             if first_entry != 0 || self.streams.len() >= STREAMS_MAX {
                 return Ok(());
             }
             let Some(parent) = self.context.executed.get(&key.parent) else { return Ok(()) };
-            let run = self.start_run(parent, slot, key.view)?;
-            self.streams.insert(key, Stream { slot, run, fault: None });
+            let run = match self.start_run(parent, &place)? {
+                Start::Run(run) => *run,
+                Start::NotYet => {
+                    self.wait_for_root(Work::Entries { place, first_entry, entries });
+                    return Ok(());
+                }
+                Start::Foreign => return Ok(()),
+            };
+            self.streams.insert(key, Stream { place, run, fault: None });
         }
         let Some(stream) = self.streams.get_mut(&key) else { return Ok(()) };
-        if stream.slot != slot || stream.run.entry_count() != first_entry {
+        if stream.place != place || stream.run.entry_count() != first_entry as usize {
             self.streams.remove(&key);
             return Ok(());
         }
-        stream.follow(entries)
+        stream.follow(&entries)
     }
 
-    fn start_run(&self, parent: Arc<ExecutedBlock>, slot: Slot, view: View) -> Result<BlockRun, NodeError> {
+    /// Begins the execution of a block, if what it has to consume is known.
+    fn start_run(&self, parent: Arc<ExecutedBlock>, making: &Making) -> Result<Start, NodeError> {
         let context = &self.context;
-        let place = context.executed.place(&parent, slot, context.beneficiary(view));
-        BlockRun::start(context, parent, &place)
+        let reference = making.root_reference;
+        let messages = match context.arrivals.due(&reference, &parent.header.inbox_cursors) {
+            Due::Messages(messages) => messages,
+            Due::NotYet => return Ok(Start::NotYet),
+            Due::Foreign => return Ok(Start::Foreign),
+        };
+        let place = context.executed.place(&parent, making.slot, context.beneficiary(making.view));
+        let run = BlockRun::start(context, parent, &place, &Inbound { reference, messages })?;
+        Ok(Start::Run(Box::new(run)))
+    }
+
+    fn wait_for_root(&mut self, work: Work) {
+        if self.rootless.len() >= ROOTLESS_MAX {
+            self.rootless.pop_front();
+        }
+        self.rootless.push_back(work);
+    }
+
+    /// Goes again through what waited for the root, if the root has grown since.
+    fn retry_rootless(&mut self) -> Result<(), NodeError> {
+        let latest = self.context.arrivals.latest();
+        if latest != self.root {
+            self.root = latest;
+            for work in std::mem::take(&mut self.rootless) {
+                self.handle(work)?;
+            }
+        }
+        Ok(())
     }
 
     fn check(&mut self, block: &Arc<Block>, depth: Depth, slices: SignerSet) -> Result<(), NodeError> {
@@ -192,7 +267,10 @@ impl Worker {
                 self.waiting.entry(block.header.parent).or_default().push(work);
                 return Ok(());
             };
-            let checked = self.execute(block, parent)?;
+            let Some(checked) = self.execute(block, parent)? else {
+                self.wait_for_root(Work::Check { block: block.clone(), depth, slices });
+                return Ok(());
+            };
             self.checked.insert(hash, checked);
         }
         let result = match self.checked.get_mut(&hash) {
@@ -217,28 +295,29 @@ impl Worker {
         Ok(())
     }
 
-    /// Executes what the stream has not executed yet and compares everything with the header.
-    fn execute(&mut self, block: &Block, parent: Arc<ExecutedBlock>) -> Result<Checked, NodeError> {
-        let header = &block.header;
-        let key = StreamKey { height: header.height, view: header.view, parent: header.parent };
-        let ahead = self.streams.remove(&key).filter(|stream| stream.matches(block));
+    /// Executes what the stream has not executed yet and compares everything with the header; `None` while its root
+    /// reference is not known here.
+    fn execute(&mut self, block: &Block, parent: Arc<ExecutedBlock>) -> Result<Option<Checked>, NodeError> {
+        let place = Making::from(block.header.header());
+        let ahead = self.streams.remove(&place.key()).filter(|stream| stream.matches(block));
         let mut stream = match ahead {
             Some(stream) => stream,
-            None => {
-                let run = self.start_run(parent, header.slot, header.view)?;
-                Stream { slot: header.slot, run, fault: None }
-            }
+            None => match self.start_run(parent, &place)? {
+                Start::Run(run) => Stream { place, run: *run, fault: None },
+                Start::NotYet => return Ok(None),
+                Start::Foreign => return Ok(Some(Checked::Bad(Fault::RootReference))),
+            },
         };
         let executed = stream.run.entry_count();
         stream.follow(&block.body.entries[executed..])?;
         if let Some(fault) = stream.fault {
-            return Ok(Checked::Bad(fault));
+            return Ok(Some(Checked::Bad(fault)));
         }
         let outcome = stream.run.finish()?;
-        Ok(match self.compare(block, &outcome) {
+        Ok(Some(match self.compare(block, &outcome) {
             Err(fault) => Checked::Bad(fault),
             Ok(()) => self.keep(block, outcome),
-        })
+        }))
     }
 
     fn keep(&self, block: &Block, mut outcome: RunOutcome) -> Checked {
@@ -273,7 +352,11 @@ impl Worker {
         let (hash, height) = (block.header.hash(), block.height());
         let executed = match self.context.executed.get(&hash) {
             Some(executed) => executed,
-            None => self.execute_decided(&block)?,
+            None => match self.execute_decided(&block)? {
+                Some(executed) => executed,
+                // The node stops before the root is heard of: the next start goes on from here.
+                None => return Ok(()),
+            },
         };
         self.decided = height;
         self.streams.retain(|key, _| key.height > height);
@@ -281,27 +364,46 @@ impl Worker {
             Checked::Good { outcome, .. } => outcome.executed.header.height > height,
             Checked::Bad(_) => false,
         });
+        let is_above = |work: &Work| match work {
+            Work::Check { block, .. } => block.height() > height,
+            Work::Entries { place, .. } => place.height > height,
+            _ => false,
+        };
+        self.rootless.retain(is_above);
         self.waiting.retain(|_, works| {
-            works.retain(|work| matches!(work, Work::Check { block, .. } if block.height() > height));
+            works.retain(is_above);
             !works.is_empty()
         });
         self.committer.push(Commit { block, certificate, executed });
         self.retry_children(&hash)
     }
 
-    fn execute_decided(&mut self, block: &Block) -> Result<Arc<ExecutedBlock>, NodeError> {
+    /// Executes a block that the others have decided, once its root reference is known here: nothing above it can be
+    /// done before. `None` when the node stops first.
+    fn execute_decided(&mut self, block: &Block) -> Result<Option<Arc<ExecutedBlock>>, NodeError> {
         let height = block.height();
         let diverged = |detail: String| NodeError::Diverged { height, detail };
-        let parent = self
-            .context
-            .executed
-            .get(&block.header.parent)
-            .ok_or_else(|| diverged("its parent was never executed".into()))?;
-        match self.execute(block, parent)? {
-            Checked::Good { outcome, .. } => Ok(outcome.executed),
-            Checked::Bad(fault) => Err(diverged(fault.to_string())),
+        loop {
+            let seen = self.context.arrivals.latest();
+            let parent = self.context.executed.get(&block.header.parent);
+            let parent = parent.ok_or_else(|| diverged("its parent was never executed".into()))?;
+            match self.execute(block, parent)? {
+                Some(Checked::Good { outcome, .. }) => return Ok(Some(outcome.executed)),
+                Some(Checked::Bad(fault)) => return Err(diverged(fault.to_string())),
+                None if self.context.health.stopping() => return Ok(None),
+                None => self.context.arrivals.wait_beyond(&seen, ROOT_WAIT),
+            }
         }
     }
+}
+
+/// What came of an attempt to begin the execution of a block.
+enum Start {
+    Run(Box<BlockRun>),
+    /// Its root reference is not known here.
+    NotYet,
+    /// Its root reference is no final root block.
+    Foreign,
 }
 
 impl Stream {
@@ -329,7 +431,7 @@ impl Stream {
                 link.hash == entry.hash && link.num_hashes == entry.num_hashes
             });
         let senders = block.body.transactions().zip(self.run.transactions());
-        self.slot == block.header.slot
+        self.place == Making::from(block.header.header())
             && self.fault.is_none()
             && prefix
             && senders.into_iter().all(|(claimed, executed)| {

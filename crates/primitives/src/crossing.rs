@@ -18,6 +18,18 @@ use crate::transaction::TRANSACTION_BYTES_MAX;
 /// Hard cap of an encoded message: a call with all the data that a transaction can hold, and its frame.
 pub const MESSAGE_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + 1024;
 
+/// Gas that a transfer from a contract to a foreign account may use where it arrives. The contract has paid 25,000 for
+/// opening an account that it has not opened.
+pub const TRANSFER_ALLOWANCE: u64 = 10_000;
+/// What taking in a call weighs in a block, beside its data and the gas that it may use.
+pub const CALL_GAS: u64 = 21_000;
+/// What a byte of a call's data weighs in a block.
+pub const CALL_BYTE_GAS: u64 = 16;
+/// What a credit weighs in a block.
+pub const CREDIT_GAS: u64 = 21_000;
+/// What a route weighs in a block: it may create an account with code.
+pub const ROUTE_GAS: u64 = 53_000;
+
 const MESSAGE_TAG: &[u8] = b"anfs/cross-message/v1";
 
 /// The shards of a network, and which of them is home to an address. spec: Domains D1
@@ -144,6 +156,21 @@ pub struct CrossCall {
 }
 
 impl CrossCall {
+    /// Gas that it may use: what was paid for. Nothing vouches for an allowance above the one that every source grants.
+    #[must_use]
+    pub fn gas(&self) -> u64 {
+        match self.payment {
+            GasPayment::Prepaid { .. } => self.gas_limit,
+            GasPayment::Allowance => self.gas_limit.min(TRANSFER_ALLOWANCE),
+        }
+    }
+
+    /// What taking it in weighs in a block, before it runs.
+    #[must_use]
+    pub fn intake_gas(&self) -> u64 {
+        CALL_GAS + CALL_BYTE_GAS * self.data.len() as u64
+    }
+
     /// Coins set aside for its gas, in wei.
     #[must_use]
     pub fn prepaid(&self) -> U256 {
@@ -168,10 +195,8 @@ pub enum MessageBody {
         /// How many, in wei.
         value: U256,
     },
-    /// The news that an account was created away from its home. spec: Domains D8, D15
+    /// The news that an account was created in the source, away from its home. spec: Domains D8, D15
     Route {
-        /// Where it lives.
-        domain: DomainId,
         /// How its address came about.
         derivation: Derivation,
     },
@@ -199,6 +224,16 @@ impl CrossMessage {
     #[must_use]
     pub fn id(&self) -> B256 {
         keccak256([MESSAGE_TAG, &encode(self)].concat())
+    }
+
+    /// What it weighs in the block that consumes it, at most: the work of taking it in, and of the call. spec: Domains D10
+    #[must_use]
+    pub fn gas(&self) -> u64 {
+        match &self.body {
+            MessageBody::Call(call) => call.intake_gas().saturating_add(call.gas()),
+            MessageBody::Credit { .. } => CREDIT_GAS,
+            MessageBody::Route { .. } => ROUTE_GAS,
+        }
     }
 
     /// Coins in flight with it, prepaid gas included, in wei.
@@ -229,7 +264,7 @@ pub const BLOCK_MESSAGES_MAX: usize = 1 << 20;
 pub struct BlockCrossing {
     /// Messages consumed, in the order in which they were.
     pub arrivals: BoundedVec<Arrival, BLOCK_MESSAGES_MAX>,
-    /// Messages sent, in the order in which they were.
+    /// Messages sent: by destination, and of each lane in the order of their numbers.
     pub sent: BoundedVec<CrossMessage, BLOCK_MESSAGES_MAX>,
 }
 

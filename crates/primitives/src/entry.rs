@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::codec::BoundedVec;
+use crate::header::RootReference;
 use crate::ids::{BlockHash, DomainId, Height, NetworkId, SeatIndex, Slot, View};
 use crate::transaction::{RecoveredTransaction, TransactionError};
 
@@ -87,6 +88,8 @@ pub struct Fragment {
     pub parent: BlockHash,
     /// Who produces the block.
     pub proposer: SeatIndex,
+    /// Root reference of the block: execution ahead of the header needs to know which messages have arrived.
+    pub root_reference: RootReference,
     /// Position of the first entry in the block.
     pub first_entry: u32,
     /// The entries.

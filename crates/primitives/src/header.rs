@@ -41,6 +41,14 @@ pub struct RootReference {
     pub hash: B256,
 }
 
+impl RootReference {
+    /// Whether a block that refers to this one may have a child that refers to `next`: what is final stays so.
+    #[must_use]
+    pub fn admits(&self, next: &Self) -> bool {
+        next.height > self.height || next == self
+    }
+}
+
 /// Messages sent to one destination so far, and the coins in them. spec: PROTOCOL §9
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -398,6 +398,17 @@ pub enum RootMessage {
     },
     /// One decided root block, in answer to a request.
     Block(Box<CertifiedRootBlock>),
+    /// The view above the one that these time-outs leave is open: for a seat that lags.
+    Opening(Box<TimeoutCertificate>),
+    /// Asks for a block that was put to the vote, and that others may have prepared.
+    BodyRequest {
+        /// Its height.
+        height: Height,
+        /// Its hash.
+        block: RootHash,
+    },
+    /// A block that is not decided, in answer to a request.
+    Body(Arc<RootBlock>),
 }
 
 impl RootMessage {
@@ -408,7 +419,7 @@ impl RootMessage {
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         const SMALL_MAX: usize = 1024 * 1024;
         let limit = match bytes.first() {
-            Some(1 | 6) => ROOT_BLOCK_BYTES_MAX,
+            Some(1 | 6 | 9) => ROOT_BLOCK_BYTES_MAX,
             _ => SMALL_MAX,
         };
         decode(bytes, limit)

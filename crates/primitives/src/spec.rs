@@ -273,6 +273,12 @@ impl ChainSpec {
             (1..DOMAINS_MAX).contains(&self.shards.len()),
             "at least 1 and at most 4095",
         )?;
+        range(
+            "block_gas_limit",
+            self.block_gas_limit,
+            self.shards.len() == 1 || self.block_gas_limit <= 1 << 31,
+            "at most 2^31 with several shards, so that a block can keep its messages",
+        )?;
         self.validate_seats()?;
         let genesis =
             self.genesis_supply().ok_or(SpecError::Supply { genesis: U256::MAX, max: self.max_supply })?;
@@ -327,6 +333,13 @@ impl ChainSpec {
     #[must_use]
     pub fn slot_timestamp(&self, slot: Slot) -> u64 {
         self.slot_start_ms(slot) / 1000
+    }
+
+    /// Slots that a call has to arrive in at another domain: those of ten minutes, or of a hundred root blocks if these
+    /// take longer.
+    #[must_use]
+    pub fn call_lifetime(&self) -> u64 {
+        self.root_block_ms.saturating_mul(100).max(600_000) / self.slot_ms
     }
 
     /// The base fee of a block after a parent with this base fee and gas used (EIP-1559 with the spec's

@@ -110,6 +110,9 @@ pub enum Fault {
     /// Execution gives another value than the header for this field.
     #[error("execution gives another {0:?}")]
     Execution(ExecutionField),
+    /// The root reference is not a final root block.
+    #[error("the root reference names no final root block")]
+    RootReference,
 }
 
 /// A header field that execution must reproduce.

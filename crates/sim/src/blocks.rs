@@ -13,6 +13,9 @@ use anfs_primitives::{
 /// Entries of every block.
 pub const ENTRIES: usize = 4;
 
+/// Slots between two root blocks.
+const SLOTS_A_ROOT_BLOCK: u64 = 4;
+
 const SLICE_MARK: &[u8; 8] = b"badslice";
 const STATE_MARK: &[u8; 8] = b"badstate";
 
@@ -112,6 +115,7 @@ pub fn build(parent: &SealedHeader, recipe: &Recipe) -> Block {
     header.view = recipe.view;
     header.proposer = recipe.proposer;
     header.parent = parent.hash();
+    header.root_reference = rooted(parent.root_reference, recipe.slot);
     header.poh_start = parent.poh_end;
     header.poh_end = end;
     header.entries_root = entries_root(&entries);
@@ -123,6 +127,15 @@ pub fn build(parent: &SealedHeader, recipe: &Recipe) -> Block {
     header.boundaries = cuts.try_into().expect("as many as before");
     let entries = entries.try_into().expect("a block has few entries");
     Block { header: header.seal(), body: BlockBody { entries } }
+}
+
+/// The root's stand-in: a root block is final every [`SLOTS_A_ROOT_BLOCK`] slots, and known to everybody at once.
+fn rooted(least: RootReference, slot: Slot) -> RootReference {
+    let height = slot.0 / SLOTS_A_ROOT_BLOCK;
+    if height <= least.height.0 {
+        return least;
+    }
+    RootReference { height: Height(height), hash: B256::left_padding_from(&height.to_be_bytes()) }
 }
 
 fn mark(flaw: Option<Flaw>) -> B256 {
@@ -176,6 +189,7 @@ pub fn fragment(block: &Block, entries: std::ops::Range<usize>) -> Fragment {
         view: header.view,
         parent: header.parent,
         proposer: header.proposer,
+        root_reference: header.root_reference,
         first_entry: u32::try_from(first).expect("a block has few entries"),
         entries: BoundedVec::try_from(block.body.entries[entries].to_vec()).expect("part of a body"),
     }

@@ -8,6 +8,7 @@
 //!   blocks/00000.idx  where the blocks are in a sealed segment; a cache
 //!   votes.log         what this seat signs, fsynced before it is sent
 //!   state.redb        trie nodes, code and indexes as of the last flushed block
+//!   root/             final root blocks, and what this seat signs for the root
 //! ```
 //!
 //! The log is the truth and runs ahead; the tables follow every few blocks in one transaction. After a crash
@@ -27,6 +28,7 @@ mod frame;
 mod index;
 mod lock;
 mod record_log;
+mod root;
 mod segment;
 mod store;
 mod tables;
@@ -36,5 +38,6 @@ mod votes;
 pub use error::StoreError;
 pub use lock::refuse_if_locked;
 pub use record_log::{RecordLog, RecordLogOptions};
+pub use root::{RootRecovered, RootStore, RootStoreOptions};
 pub use store::{BlockRecord, NewBlock, Recovered, Store, StoreOptions, StoreStats, Tail};
 pub use verify::VerifyReport;

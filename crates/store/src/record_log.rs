@@ -2,6 +2,8 @@
 //!
 //! It has the frames of the other logs, with another promise. Nobody was told that a record is safe, so whatever is
 //! unreadable when the log is opened is cut off with all that follows, and the owner writes it again.
+//!
+//! The first four bytes of each record are held in memory: a record that begins with a hash is found by it.
 
 use std::path::{Path, PathBuf};
 
@@ -48,8 +50,25 @@ struct Inner {
     appender: Appender,
     /// Offsets of records `first`, `first + STRIDE`, ..., pending ones included.
     offsets: Vec<u64>,
+    /// How each record begins, pending ones included.
+    marks: Vec<Mark>,
     /// Number after the last durable record.
     durable: u64,
+}
+
+/// How a record begins; filled up with zeroes if it is shorter.
+type Mark = [u8; 4];
+
+/// Frames up to some place.
+#[derive(Debug)]
+struct Walked {
+    /// Sparse, as in [`Inner`].
+    offsets: Vec<u64>,
+    marks: Vec<Mark>,
+    /// Where the last frame ends.
+    end: u64,
+    /// Number after it.
+    next: u64,
 }
 
 impl RecordLog {
@@ -72,16 +91,18 @@ impl RecordLog {
             FileHeader::Good(first) if first == options.first => {}
             FileHeader::Good(_) | FileHeader::Unreadable => begin(&*file, options, binding)?,
         }
-        let (mut offsets, mut end, mut next) = walk(&*file, path, options.first)?;
-        if let Some(bad) = first_unreadable(&*file, path, &offsets, options.first, next)? {
-            tracing::warn!(log = %path.display(), record = bad.0, "cutting off an unreadable end");
-            (next, end) = bad;
+        let mut walked = walk(&*file, path, options.first)?;
+        if let Some((number, offset)) = first_unreadable(&*file, path, &walked, options.first)? {
+            tracing::warn!(log = %path.display(), record = number, "cutting off an unreadable end");
+            (walked.next, walked.end) = (number, offset);
         }
-        offsets.truncate(usize::try_from((next - options.first).div_ceil(STRIDE)).unwrap_or(usize::MAX));
+        let Walked { mut offsets, mut marks, end, next } = walked;
+        offsets.truncate(index(next - options.first).div_ceil(index(STRIDE)));
+        marks.truncate(index(next - options.first));
         file.set_len(end).map_err(io("truncate"))?;
         file.sync().map_err(io("fsync"))?;
         let appender = Appender::new(file, path.clone(), end, next);
-        let inner = Mutex::new(Inner { appender, offsets, durable: next });
+        let inner = Mutex::new(Inner { appender, offsets, marks, durable: next });
         Ok(Self { path: path.clone(), first: options.first, inner })
     }
 
@@ -108,7 +129,15 @@ impl RecordLog {
         if (number - self.first).is_multiple_of(STRIDE) {
             inner.offsets.push(offset);
         }
+        inner.marks.push(mark(record));
         Ok(())
+    }
+
+    /// Numbers of the records that begin with these four bytes, pending ones included.
+    #[must_use]
+    pub fn beginning_with(&self, mark: [u8; 4]) -> Vec<u64> {
+        let inner = self.inner.lock();
+        (self.first..).zip(&inner.marks).filter(|(_, own)| **own == mark).map(|(number, _)| number).collect()
     }
 
     /// Makes all added records durable and readable.
@@ -132,7 +161,7 @@ impl RecordLog {
             return Ok(None);
         }
         let at = number - self.first;
-        let place = usize::try_from(at / STRIDE).ok().and_then(|place| inner.offsets.get(place).copied());
+        let place = inner.offsets.get(index(at / STRIDE)).copied();
         let (file, Some(start)) = (inner.appender.file().clone(), place) else { return Ok(None) };
         drop(inner);
         let damaged = |offset| StoreError::Corrupt {
@@ -165,15 +194,15 @@ impl RecordLog {
         let from = from.max(self.first);
         let at = from - self.first;
         let file = inner.appender.file().clone();
-        let place = usize::try_from(at / STRIDE).expect("as many offsets are in memory");
-        let mut end = inner.offsets.get(place).copied().unwrap_or(FILE_HEADER_END);
+        let mut end = inner.offsets.get(index(at / STRIDE)).copied().unwrap_or(FILE_HEADER_END);
         for _ in 0..at % STRIDE {
             let header = frame_header(&*file, &self.path, end)?;
             end = header.end(end).unwrap_or(end);
         }
         file.set_len(end).map_err(StoreError::io("truncate", &self.path))?;
         file.sync().map_err(StoreError::io("fsync", &self.path))?;
-        inner.offsets.truncate(usize::try_from(at.div_ceil(STRIDE)).unwrap_or(usize::MAX));
+        inner.offsets.truncate(index(at.div_ceil(STRIDE)));
+        inner.marks.truncate(index(at));
         inner.durable = from;
         inner.appender = Appender::new(file, self.path.clone(), end, from);
         Ok(())
@@ -210,34 +239,49 @@ fn payload(
     Ok(header.vouches_for(&payload).then_some((header, payload)))
 }
 
-/// Goes from frame to frame without reading payloads: sparse offsets, where the frames end, the next number.
-fn walk(file: &dyn DiskFile, path: &Path, first: u64) -> Result<(Vec<u64>, u64, u64), StoreError> {
-    let len = file.len().map_err(StoreError::io("read", path))?;
-    let (mut offsets, mut offset, mut next) = (Vec::new(), FILE_HEADER_END, first);
-    while len - offset >= FRAME_HEADER as u64 {
-        let header = frame_header(file, path, offset)?;
-        let Some(end) = header.end(offset).filter(|end| *end <= len && header.number == next) else { break };
-        if (next - first).is_multiple_of(STRIDE) {
-            offsets.push(offset);
+fn mark(record: &[u8]) -> Mark {
+    let mut mark = Mark::default();
+    let len = record.len().min(mark.len());
+    mark[..len].copy_from_slice(&record[..len]);
+    mark
+}
+
+/// A count of records as an index: as many are in memory.
+fn index(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// Goes from frame to frame and reads how each record begins.
+fn walk(file: &dyn DiskFile, path: &Path, first: u64) -> Result<Walked, StoreError> {
+    let io = |action| StoreError::io(action, path);
+    let len = file.len().map_err(io("read"))?;
+    let mut walked = Walked { offsets: Vec::new(), marks: Vec::new(), end: FILE_HEADER_END, next: first };
+    while len - walked.end >= FRAME_HEADER as u64 {
+        let header = frame_header(file, path, walked.end)?;
+        let end = header.end(walked.end).filter(|end| *end <= len && header.number == walked.next);
+        let Some(end) = end else { break };
+        if (walked.next - first).is_multiple_of(STRIDE) {
+            walked.offsets.push(walked.end);
         }
-        (offset, next) = (end, next + 1);
+        let mut begins = Mark::default();
+        let held = header.len.min(begins.len());
+        file.read_exact_at(&mut begins[..held], walked.end + FRAME_HEADER as u64).map_err(io("read"))?;
+        walked.marks.push(begins);
+        (walked.end, walked.next) = (end, walked.next + 1);
     }
-    Ok((offsets, offset, next))
+    Ok(walked)
 }
 
 /// The number and offset of the first of the last records that is unreadable.
 fn first_unreadable(
     file: &dyn DiskFile,
     path: &Path,
-    offsets: &[u64],
+    walked: &Walked,
     first: u64,
-    next: u64,
 ) -> Result<Option<(u64, u64)>, StoreError> {
-    let from = (next - first).saturating_sub(CHECKED) / STRIDE;
-    let Some(mut offset) = usize::try_from(from).ok().and_then(|place| offsets.get(place).copied()) else {
-        return Ok(None);
-    };
-    for number in first + from * STRIDE..next {
+    let from = (walked.next - first).saturating_sub(CHECKED) / STRIDE;
+    let Some(mut offset) = walked.offsets.get(index(from)).copied() else { return Ok(None) };
+    for number in first + from * STRIDE..walked.next {
         let Some((header, _)) = payload(file, path, offset)? else { return Ok(Some((number, offset))) };
         offset = header.end(offset).expect("a frame that was read has an end");
     }
@@ -289,6 +333,24 @@ mod tests {
         assert_eq!(log.read(1001).unwrap(), None, "not durable yet");
         log.sync().unwrap();
         assert_eq!(log.read(1001).unwrap().unwrap(), record(1001));
+    }
+
+    #[test]
+    fn records_are_found_by_how_they_begin() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = |number: u64| number % 40 >= 3;
+        let alike = |number: u64| {
+            (1..=1000).filter(|other| long(*other) && other % 251 == number % 251).collect::<Vec<_>>()
+        };
+        let log = filled(dir.path(), 1000);
+        for number in [7, 251 + 7, 999] {
+            assert_eq!(log.beginning_with([record(number)[0]; 4]), alike(number));
+        }
+        drop(log);
+        let log = RecordLog::open(&SystemDisk, &options(dir.path())).unwrap();
+        assert_eq!(log.beginning_with([7; 4]), alike(7));
+        log.cut(100).unwrap();
+        assert_eq!(log.beginning_with([7; 4]), [7]);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use anfs_primitives::{
-    Block, BlockHash, Certificate, CertifiedBlock, Height, NetworkId, Receipt, decode, encode_into,
+    Block, BlockCrossing, BlockHash, Certificate, CertifiedBlock, Height, NetworkId, Receipt, decode,
+    encode_into,
 };
 use anfs_state::{NodeReader, StateDiff};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -71,6 +72,8 @@ pub struct BlockRecord {
     pub certified: CertifiedBlock,
     /// The receipts, one a transaction, in order.
     pub receipts: Vec<Receipt>,
+    /// What it had to do with other domains.
+    pub crossing: BlockCrossing,
 }
 
 /// A decided block to be appended: what [`BlockRecord`] holds, in the hands of whoever executed it.
@@ -82,22 +85,25 @@ pub struct NewBlock<'a> {
     pub certificate: &'a Certificate,
     /// The receipts, one a transaction, in order.
     pub receipts: &'a [Receipt],
+    /// What it had to do with other domains.
+    pub crossing: &'a BlockCrossing,
     /// keccak-256 of each transaction's encoding, in order.
     pub transaction_hashes: Vec<B256>,
 }
 
 impl<'a> From<&'a BlockRecord> for NewBlock<'a> {
     fn from(record: &'a BlockRecord) -> Self {
-        let CertifiedBlock { block, certificate } = &record.certified;
+        let BlockRecord { certified, receipts, crossing } = record;
+        let CertifiedBlock { block, certificate } = certified;
         let transaction_hashes = BlockIndex::of(block).transactions;
-        Self { block, certificate, receipts: &record.receipts, transaction_hashes }
+        Self { block, certificate, receipts, crossing, transaction_hashes }
     }
 }
 
 impl NewBlock<'_> {
     /// Appends the encoding of the record.
     fn encode_into(&self, out: &mut Vec<u8>) {
-        encode_into(&(self.block, self.certificate, self.receipts), out);
+        encode_into(&(self.block, self.certificate, self.receipts, self.crossing), out);
     }
 }
 

@@ -16,10 +16,10 @@ pub(crate) struct DevnetArgs {
     /// What to do with a network that runs already.
     #[command(subcommand)]
     pub(crate) command: Option<DevnetCommand>,
-    /// Shards of the network. This version runs one.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
-    pub(crate) shards: u16,
-    /// Verifiers of the shard: 1, 4, 7 or 10.
+    /// Shards of the network. Wallets see one chain, however many there are.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) shards: u32,
+    /// Verifiers of each shard: 1, 4, 7 or 10.
     #[arg(long, default_value = "4", value_parser = ["1", "4", "7", "10"])]
     pub(crate) verifiers: String,
     /// Port of HTTP and WebSocket; 0 lets the system choose.
@@ -46,7 +46,7 @@ pub(crate) struct DevnetArgs {
     /// Gas that a block may use.
     #[arg(long, default_value_t = 200_000_000, value_parser = clap::value_parser!(u64).range(5_000_000..=1 << 40))]
     pub(crate) gas_limit: u64,
-    /// Verifiers that misbehave on purpose, with false alerts and silence: at most f of 3f + 1.
+    /// Verifiers of each shard that misbehave on purpose, with false alerts and silence: at most f of 3f + 1.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) byzantine: u16,
     /// Folder of the network; it is kept, and a later start goes on from it [default: the user's data folder].

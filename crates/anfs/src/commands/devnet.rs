@@ -68,6 +68,7 @@ fn config(args: &DevnetArgs) -> Result<DevnetConfig, CommandError> {
     Ok(DevnetConfig {
         genesis: GenesisChoices {
             chain_id: args.chain_id,
+            shards: args.shards,
             verifiers,
             slot_ms: args.slot_ms,
             mnemonic: args.mnemonic.clone(),
@@ -226,6 +227,7 @@ fn describe(devnet: &Devnet) -> Value {
         "rpc_url": http,
         "ws_url": ws,
         "chain_id": devnet.spec().network.0,
+        "shards": devnet.spec().shards.len(),
         "verifiers": devnet.spec().verifiers_per_shard,
         "slot_ms": devnet.spec().slot_ms,
         "data_dir": folder.display().to_string(),
@@ -239,10 +241,13 @@ fn banner(devnet: &Devnet, args: &DevnetArgs, took: Duration) -> String {
     let style = Style::stdout();
     let (http, ws) = urls(devnet);
     let spec = devnet.spec();
+    let alone = spec.shards.len() == 1;
     let mut text = format!(
-        "\n{}  one shard · 1 generator + {} verifiers · {} ms slots · ready in {} ms\n\n",
+        "\n{}  {} · 1 generator + {} verifiers{} · {} ms slots · ready in {} ms\n\n",
         style.bold("ANFS devnet"),
+        if alone { "one shard".to_owned() } else { format!("{} shards and a root", spec.shards.len()) },
         spec.verifiers_per_shard,
+        if alone { "" } else { " each" },
         spec.slot_ms,
         took.as_millis()
     );

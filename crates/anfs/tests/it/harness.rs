@@ -204,6 +204,7 @@ pub(crate) fn parse_quantity(value: &Value) -> u64 {
 pub(crate) struct Draft {
     pub(crate) chain_id: u64,
     pub(crate) nonce: u64,
+    pub(crate) to: Address,
     pub(crate) gas_limit: u64,
     pub(crate) max_fee: u128,
     pub(crate) tip: u128,
@@ -216,6 +217,7 @@ impl Default for Draft {
         Self {
             chain_id: 31337,
             nonce: 0,
+            to: Address::repeat_byte(0x77),
             gas_limit: 21_000,
             max_fee: 10_000_000_000,
             tip: 1_000_000_000,
@@ -233,7 +235,7 @@ pub(crate) fn sign(wallet: &PrivateKeySigner, draft: &Draft) -> (B256, String) {
         gas_limit: draft.gas_limit,
         max_fee_per_gas: draft.max_fee,
         max_priority_fee_per_gas: draft.tip,
-        to: TxKind::Call(Address::repeat_byte(0x77)),
+        to: TxKind::Call(draft.to),
         value: U256::from(draft.value),
         access_list: alloy_eips::eip2930::AccessList::default(),
         input: draft.input.clone(),

@@ -8,6 +8,7 @@ mod crash;
 #[cfg(unix)]
 mod folder;
 mod harness;
+mod history;
 mod lifecycle;
 mod record;
 mod sim;

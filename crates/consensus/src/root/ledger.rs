@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use alloy_primitives::U256;
-use anfs_primitives::{DomainId, InboxCursor, LaneCount, ShardHeader};
+use anfs_primitives::{DomainId, InboxCursor, LaneCount, ShardHeader, Supply};
 
 /// What a block claims of coins and messages. spec: Domains L1
 #[derive(Clone, Copy, Debug)]
@@ -180,6 +180,13 @@ impl NetworkLedger {
     #[must_use]
     pub fn burned(&self) -> U256 {
         self.domains.values().map(|domain| domain.burned).sum()
+    }
+
+    /// Where all coins are.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        let held = self.domains.values().map(|domain| domain.held).sum();
+        Supply { held, in_flight: self.in_flight(), burned: self.burned() }
     }
 
     /// Takes in the claims of a domain's next block, or nothing of them.

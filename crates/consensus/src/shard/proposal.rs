@@ -12,7 +12,7 @@ use anfs_primitives::{
 };
 
 use super::core::{Round, ShardCore};
-use super::stream::{Offer, Stream};
+use super::stream::{Offer, Origin, Stream};
 use super::types::{Depth, Effect, Offence, Parent, Unneeded};
 use crate::error::ConsensusError;
 use crate::evidence::Evidence;
@@ -119,8 +119,8 @@ impl ShardCore {
             (header.parent == parent.hash, "parent"),
             (header.slot > parent.slot, "slot"),
             (header.poh_start == parent.poh_end, "poh_start"),
-            // Until a root chain feeds the core, the reference cannot move.
-            (header.root_reference == parent.root_reference, "root_reference"),
+            // Whether it names a final root block is for whoever checks the block to say.
+            (parent.root_reference.admits(&header.root_reference), "root_reference"),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |&(_, field)| Err(field))
     }
@@ -193,10 +193,10 @@ impl ShardCore {
         let retry_ms = self.now_ms.saturating_add(self.request_delay());
         let Some(round) = self.rounds.get_mut(&height).filter(|round| round.block.is_none()) else { return };
         let Some(header) = round.header().cloned() else { return };
-        let (parent, slot, view) = (header.parent, header.slot, header.view);
+        let origin = Origin::from(header.header());
         let total = header.boundaries.last().map_or(0, |last| last.entry) as usize;
-        let stream = self.streams.entry(height).or_insert_with(|| Stream::new(parent, slot, view));
-        let same = stream.is_of(parent, slot, view);
+        let stream = self.streams.entry(height).or_insert_with(|| Stream::new(origin));
+        let same = stream.origin == origin;
         if same && stream.entries.len() < total {
             round.body_retry_ms.get_or_insert(retry_ms);
             return;
@@ -214,7 +214,7 @@ impl ShardCore {
         if let Some(seat) = stream.only {
             Self::penalise(seat, Offence::Body, effects);
         }
-        let fresh = Stream::new(parent, slot, view).listening_to(header.proposer);
+        let fresh = Stream::new(origin).listening_to(header.proposer);
         replace_stream(height, stream, fresh, effects);
         round.body_retry_ms = Some(self.now_ms);
     }
@@ -252,14 +252,14 @@ impl ShardCore {
         if !ours || fragment.proposer != self.config.leader(fragment.view) {
             return Self::penalise(from, Offence::Foreign, effects);
         }
-        let (height, parent, slot, view) = (fragment.height, fragment.parent, fragment.slot, fragment.view);
+        let (height, view, origin) = (fragment.height, fragment.view, Origin::from(&fragment));
         self.seen = self.seen.max(height);
         let round = self.rounds.get(&height);
         if !self.in_window(height) || round.is_some_and(|round| round.block.is_some()) {
             return;
         }
         let wanted = match round.and_then(Round::header) {
-            Some(wanted) => (wanted.parent, wanted.slot, wanted.view) == (parent, slot, view),
+            Some(wanted) => Origin::from(wanted.header()) == origin,
             None => self.view.admits(height, view, &BlockHash::ZERO),
         };
         if !wanted {
@@ -273,19 +273,19 @@ impl ShardCore {
             return;
         }
         let held: usize = self.streams.values().map(Stream::bytes).sum();
-        let stream = self.streams.entry(height).or_insert_with(|| Stream::new(parent, slot, view));
+        let stream = self.streams.entry(height).or_insert_with(|| Stream::new(origin));
         if stream.only.is_some_and(|only| only != from) {
             return;
         }
         let first = fragment.first_entry;
         let entries = fragment.entries.into_inner();
-        let conflict = !stream.is_of(parent, slot, view)
+        let conflict = stream.origin != origin
             || stream.offer(first, entries.clone(), STREAM_BYTES_MAX.saturating_sub(held)) == Offer::Conflict;
         // Fragments are unsigned: an SG that crashed in mid-slot begins again, and differs.
         if conflict && from_proposer && stream.restarts < RESTARTS_MAX {
             let restarts = stream.restarts + 1;
             let room = STREAM_BYTES_MAX.saturating_sub(held.saturating_sub(stream.bytes()));
-            replace_stream(height, stream, Stream::new(parent, slot, view), effects);
+            replace_stream(height, stream, Stream::new(origin), effects);
             stream.restarts = restarts;
             stream.offer(first, entries, room);
         }
@@ -300,16 +300,18 @@ impl ShardCore {
         for height in heights {
             let Some(parent) = self.parent_of(height) else { break };
             let Some(stream) = self.streams.get_mut(&height) else { continue };
-            if stream.parent != parent.hash || stream.emitted >= stream.entries.len() {
+            if stream.origin.parent != parent.hash || stream.emitted >= stream.entries.len() {
                 continue;
             }
             let first = stream.emitted;
             stream.emitted = stream.entries.len();
+            let Origin { parent, slot, view, root_reference } = stream.origin;
             effects.push(Effect::Entries {
                 height,
-                slot: stream.slot,
-                view: stream.view,
-                parent: parent.hash,
+                slot,
+                view,
+                parent,
+                root_reference,
                 first_entry: u32::try_from(first).expect("BLOCK_ENTRIES_MAX fits u32"),
                 entries: stream.entries[first..].to_vec(),
             });
@@ -332,7 +334,7 @@ impl ShardCore {
             else {
                 continue;
             };
-            let fresh = || Stream::new(header.parent, header.slot, header.view);
+            let fresh = || Stream::new(Origin::from(header.header()));
             // Who led an older view is likely gone.
             round.body_tries = round.body_tries.max(u32::from(header.view < current));
             let turn = |tries: u32| {
@@ -363,7 +365,7 @@ impl ShardCore {
 /// Begins a stream anew; what was handed out of it is void.
 fn replace_stream(height: Height, stream: &mut Stream, fresh: Stream, effects: &mut Vec<Effect>) {
     if stream.emitted > 0 {
-        let (view, parent) = (stream.view, stream.parent);
+        let Origin { view, parent, .. } = stream.origin;
         effects.push(Effect::Drop(Unneeded::Stream { height, view, parent }));
     }
     *stream = fresh;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use anfs_primitives::entry::BLOCK_ENTRIES_MAX;
-use anfs_primitives::{BlockHash, Entry, SeatIndex, Slot, View};
+use anfs_primitives::{BlockHash, Entry, Fragment, RootReference, SeatIndex, ShardHeader, Slot, View};
 
 /// Runs that may wait for an earlier one.
 const PENDING_MAX: usize = 1024;
@@ -21,15 +21,38 @@ pub(super) enum Offer {
     Refused,
 }
 
-/// One stream of entries.
-#[derive(Debug)]
-pub(super) struct Stream {
+/// What fragments tell of their block, and its header must repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
     /// Parent of the block.
     pub(super) parent: BlockHash,
     /// Slot of the block.
     pub(super) slot: Slot,
     /// View that it was first proposed in.
     pub(super) view: View,
+    /// Root reference of the block.
+    pub(super) root_reference: RootReference,
+}
+
+impl From<&ShardHeader> for Origin {
+    fn from(header: &ShardHeader) -> Self {
+        let ShardHeader { parent, slot, view, root_reference, .. } = *header;
+        Self { parent, slot, view, root_reference }
+    }
+}
+
+impl From<&Fragment> for Origin {
+    fn from(fragment: &Fragment) -> Self {
+        let Fragment { parent, slot, view, root_reference, .. } = *fragment;
+        Self { parent, slot, view, root_reference }
+    }
+}
+
+/// One stream of entries.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// Whose entries they are.
+    pub(super) origin: Origin,
     /// Entries without gap from 0 on.
     pub(super) entries: Vec<Entry>,
     /// Of `entries`, those handed out for execution ahead.
@@ -43,11 +66,9 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(parent: BlockHash, slot: Slot, view: View) -> Self {
+    pub(super) fn new(origin: Origin) -> Self {
         Self {
-            parent,
-            slot,
-            view,
+            origin,
             entries: Vec::new(),
             emitted: 0,
             restarts: 0,
@@ -61,11 +82,6 @@ impl Stream {
     pub(super) fn listening_to(mut self, seat: SeatIndex) -> Self {
         self.only = Some(seat);
         self
-    }
-
-    /// Whether it is of the block that such a header or fragment speaks of.
-    pub(super) fn is_of(&self, parent: BlockHash, slot: Slot, view: View) -> bool {
-        (self.parent, self.slot, self.view) == (parent, slot, view)
     }
 
     /// Bytes held, about.

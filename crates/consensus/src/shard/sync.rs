@@ -241,6 +241,7 @@ fn fragments(block: &Block, first_entry: u32) -> Vec<Fragment> {
         view: header.view,
         parent: header.parent,
         proposer: header.proposer,
+        root_reference: header.root_reference,
         first_entry: u32::try_from(first).expect("BLOCK_ENTRIES_MAX fits u32"),
         entries: BoundedVec::try_from(entries).expect("a part of a body is within its bound"),
     };

@@ -265,6 +265,8 @@ pub enum Effect {
         view: View,
         /// What it builds on.
         parent: BlockHash,
+        /// Root reference of the block, which may not be known here yet, or be none.
+        root_reference: RootReference,
         /// Position of the first entry; continues where the last such effect ended, or is 0.
         first_entry: u32,
         /// The entries.
@@ -272,7 +274,7 @@ pub enum Effect {
     },
     /// Check and execute this block, answer [`Input::Checked`]. The body matches the header's entries
     /// root; whatever else the header claims is yours to check. The parent was decided, or came in an
-    /// earlier `Check` (or was built here).
+    /// earlier `Check` (or was built here). While the root reference is not known here, the answer waits.
     Check {
         /// The block.
         block: Arc<Block>,

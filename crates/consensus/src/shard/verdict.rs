@@ -10,6 +10,7 @@ use anfs_primitives::{
 };
 
 use super::core::{RECENT_MAX, Recent, Round, ShardCore};
+use super::stream::Origin;
 use super::types::{Depth, Effect, Offence, Parent, Unneeded};
 use crate::bft::{Admission, LogRecord};
 use crate::error::ConsensusError;
@@ -361,7 +362,7 @@ impl ShardCore {
             self.bury_descendants(effects);
         }
         if let Some(stream) = self.streams.remove(&height).filter(|stream| stream.emitted > 0) {
-            let (view, parent) = (stream.view, stream.parent);
+            let Origin { view, parent, .. } = stream.origin;
             effects.push(Effect::Drop(Unneeded::Stream { height, view, parent }));
         }
         self.book.prune(height);
@@ -428,7 +429,7 @@ impl ShardCore {
             *round = Round { decision, fetched, accused, ..Round::default() };
         }
         for (&height, stream) in self.streams.iter().filter(|(_, stream)| stream.emitted > 0) {
-            let (view, parent) = (stream.view, stream.parent);
+            let Origin { view, parent, .. } = stream.origin;
             effects.push(Effect::Drop(Unneeded::Stream { height, view, parent }));
         }
         self.streams.clear();

@@ -49,12 +49,12 @@ impl One {
         self.core.status().view
     }
 
-    /// Is shown a block of the generator.
-    pub(crate) fn show(&mut self, block: &Block) {
+    /// Is shown a block of the generator; what comes of its header.
+    pub(crate) fn show(&mut self, block: &Block) -> Vec<Effect> {
         let crypto = signer(self.config.verifiers, 0);
         let proposal = crypto.sign_proposal(SeatIndex::GENERATOR, &block.header).unwrap();
         self.tell(0, ConsensusMessage::Fragment(blocks::fragment(block, 0..ENTRIES)));
-        self.tell(0, ConsensusMessage::Proposal(proposal));
+        self.tell(0, ConsensusMessage::Proposal(proposal))
     }
 
     /// A vote of this view for a block.

@@ -1,19 +1,19 @@
 //! What must hold of a group, scenario by scenario.
 
-use alloy_primitives::keccak256;
+use alloy_primitives::{B256, keccak256};
 use anfs_consensus::{
-    BlsCrypto, Depth, Effect, Evidence, Hold, Input, LogRecord, Offence, Stall, VoteCrypto,
+    BlsCrypto, Depth, Effect, Evidence, Hold, Input, LogRecord, Offence, Stall, Unneeded, VoteCrypto,
 };
 use anfs_primitives::{
-    BlsSignature, CertificateKind, ConsensusMessage, Fault, Height, SeatIndex, SignedVote, Slot, View,
-    VoteKind, VoteTarget,
+    Block, BlsSignature, CertificateKind, ConsensusMessage, Fault, Height, RootReference, SealedHeader,
+    SeatIndex, ShardHeader, SignedVote, Slot, View, VoteKind, VoteTarget,
 };
 use anfs_sim::Weather;
 use anfs_sim::blocks::{self, ENTRIES};
 use proptest::prelude::*;
 
 use crate::net::{Net, shard, signer};
-use crate::one::block;
+use crate::one::{One, block};
 
 #[test]
 fn a_calm_shard_decides_every_slot_by_the_fast_path() {
@@ -439,4 +439,78 @@ fn a_signature_that_is_not_in_the_record_silences_the_seat() {
 
 fn target_at(height: Height, block: anfs_primitives::BlockHash) -> VoteTarget {
     VoteTarget { height, ..target(block) }
+}
+
+/// The generator's block in this slot, with another root reference.
+fn referring(parent: &SealedHeader, slot: u64, (height, hash): (u64, u8)) -> Block {
+    let block = block(parent, Slot(slot), 0);
+    let root_reference = RootReference { height: Height(height), hash: B256::repeat_byte(hash) };
+    let header = ShardHeader { root_reference, ..block.header.header().clone() };
+    Block { header: header.seal(), ..block }
+}
+
+fn is_checked(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Check { .. }))
+}
+
+#[test]
+fn a_root_reference_stays_or_rises() {
+    let rises =
+        [((3, 7), true), ((4, 1), true), ((9, 9), true), ((3, 8), false), ((2, 7), false), ((0, 0), false)];
+    for (reference, accepted) in rises {
+        let mut one = One::new(4, 1);
+        let first = referring(&one.genesis.clone(), 1, (3, 7));
+        assert!(is_checked(&one.show(&first)));
+        one.now_ms += 100;
+        let second = referring(&first.header, 2, reference);
+        assert_eq!(is_checked(&one.show(&second)), accepted, "{reference:?}");
+    }
+    // On a decided parent, the leader is to blame.
+    let mut one = One::new(4, 1);
+    let other = referring(&one.genesis.clone(), 1, (0, 1));
+    let effects = one.show(&other);
+    assert!(!is_checked(&effects));
+    let blame = Effect::Penalise { seat: SeatIndex::GENERATOR, offence: Offence::Header("root_reference") };
+    assert!(effects.contains(&blame), "{effects:?}");
+}
+
+#[test]
+fn what_was_executed_ahead_with_another_root_reference_is_dropped() {
+    let mut one = One::new(4, 1);
+    let genesis = one.genesis.clone();
+    let (ahead, real) = (referring(&genesis, 1, (1, 1)), referring(&genesis, 1, (2, 2)));
+    let effects = one.tell(0, ConsensusMessage::Fragment(blocks::fragment(&ahead, 0..2)));
+    let references = effects.iter().filter_map(|effect| match effect {
+        Effect::Entries { root_reference, entries, .. } => Some((*root_reference, entries.len())),
+        _ => None,
+    });
+    assert_eq!(references.collect::<Vec<_>>(), [(ahead.header.root_reference, 2)]);
+
+    let crypto = signer(4, 0);
+    let proposal = crypto.sign_proposal(SeatIndex::GENERATOR, &real.header).unwrap();
+    let effects = one.tell(0, ConsensusMessage::Proposal(proposal));
+    let dropped = Unneeded::Stream { height: Height(1), view: View::ZERO, parent: genesis.hash() };
+    assert!(effects.contains(&Effect::Drop(dropped)) && !is_checked(&effects), "{effects:?}");
+    // Fragments of the other block are of no use now; the header's own are.
+    let effects = one.tell(0, ConsensusMessage::Fragment(blocks::fragment(&ahead, 0..ENTRIES)));
+    assert!(!is_checked(&effects));
+    let effects = one.tell(0, ConsensusMessage::Fragment(blocks::fragment(&real, 0..ENTRIES)));
+    assert!(is_checked(&effects), "{effects:?}");
+}
+
+#[test]
+fn fragments_of_one_stream_agree_on_the_root_reference() {
+    let mut one = One::new(4, 1);
+    let genesis = one.genesis.clone();
+    let (first, second) = (referring(&genesis, 1, (1, 1)), referring(&genesis, 1, (2, 2)));
+    one.tell(0, ConsensusMessage::Fragment(blocks::fragment(&first, 0..1)));
+    // The generator begins again, as after a crash.
+    let effects = one.tell(0, ConsensusMessage::Fragment(blocks::fragment(&second, 1..2)));
+    assert!(matches!(effects[..], [Effect::Drop(Unneeded::Stream { .. }), ..]), "{effects:?}");
+    let effects = one.tell(0, ConsensusMessage::Fragment(blocks::fragment(&second, 0..1)));
+    let handed_out = effects.iter().any(|effect| {
+        matches!(effect, Effect::Entries { root_reference, first_entry: 0, entries, .. }
+            if *root_reference == second.header.root_reference && entries.len() == 2)
+    });
+    assert!(handed_out, "{effects:?}");
 }

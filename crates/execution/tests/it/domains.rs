@@ -6,10 +6,10 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anfs_consensus::root::ledger::{Claims, NetworkLedger};
 use anfs_execution::{BlockEnv, BlockExecutor, CrossingOutcome, DomainEnv, ExecutionError, Leg};
-use anfs_primitives::crossing::route_target;
+use anfs_primitives::crossing::{CALL_GAS, CREDIT_GAS, TRANSFER_ALLOWANCE, route_target};
 use anfs_primitives::{
-    CrossMessage, DomainId, DomainMap, GenesisAccount, InboxCursor, LaneCount, MessageBody, NetworkId,
-    Receipt, RecoveredTransaction, Slot,
+    CrossCall, CrossMessage, DomainId, DomainMap, GasPayment, GenesisAccount, InboxCursor, LaneCount,
+    MessageBody, NetworkId, Receipt, RecoveredTransaction, Slot,
 };
 use anfs_state::{StateRead, WorldState};
 
@@ -378,7 +378,7 @@ fn calls_that_are_late_cheap_or_not_believed_are_turned_away_and_lose_nothing() 
 }
 
 #[test]
-fn a_contract_is_found_from_everywhere_once_its_home_knows() {
+fn a_contract_is_found_from_everywhere_once_it_was_announced() {
     let (mut net, resident) = rich(4);
     let deployer = resident(1, 0);
     // A deployer's addresses have homes anywhere; take one whose home is another domain.
@@ -404,24 +404,22 @@ fn a_contract_is_found_from_everywhere_once_its_home_knows() {
     );
     assert_eq!(created.receipts[0].contract_address, Some(guest));
     net.drain();
-    assert_eq!(net.domains[&net.home(guest)].route(guest), Some(DomainId(1)));
+    for other in (2..=4).map(DomainId) {
+        assert_eq!(net.domains[&other].route(guest), Some(DomainId(1)), "domain {other}");
+    }
     assert_eq!(net.residence(guest).id, DomainId(1));
     assert_eq!(net.domains[&DomainId(1)].state.account(&guest).unwrap().unwrap().balance, coins(7));
     net.check();
 
-    // A second announcement from elsewhere changes nothing, and a false one is not believed.
-    let home = net.home(guest);
-    let liar = (2..=4).map(DomainId).find(|id| *id != home).unwrap();
-    let claim = MessageBody::Route {
-        domain: liar,
-        derivation: anfs_primitives::Derivation::Create { creator: deployer, nonce: nonce + 1 },
-    };
-    let claimed = deployer.create(nonce + 1);
-    if net.home(claimed) != liar {
-        net.send_by_force(liar, net.home(claimed), claim);
-        net.drain();
-        assert_eq!(net.domains[&net.home(claimed)].route(claimed), None);
+    // A false announcement is not believed anywhere.
+    let liar = DomainId(2);
+    let derivation = anfs_primitives::Derivation::Create { creator: deployer, nonce: nonce + 1 };
+    for to in [1, 3, 4].map(DomainId) {
+        net.send_by_force(liar, to, MessageBody::Route { derivation: derivation.clone() });
     }
+    net.drain();
+    let claimed = derivation.address();
+    assert!(net.domains.values().all(|domain| domain.route(claimed).is_none()));
 }
 
 #[test]
@@ -475,4 +473,105 @@ fn a_sender_is_sent_home_to_spend() {
         .in_domain(place);
     let error = executor.execute(&transfer(foreign, 0, foreign, U256::ZERO)).unwrap_err();
     assert!(error.to_string().contains("lives in domain 2"), "{error}");
+}
+
+/// An executor of domain 2 of two whose blocks may use this much gas, and which knows these accounts.
+fn inbox(gas_limit: u64, accounts: &BTreeMap<Address, GenesisAccount>) -> BlockExecutor {
+    let place = DomainEnv {
+        network: NETWORK,
+        domain: DomainId(2),
+        map: DomainMap::new(2),
+        slot: Slot(9),
+        call_lifetime: 10,
+        sent: Vec::new(),
+        consumed: Vec::new(),
+    };
+    let env = BlockEnv { gas_limit, beneficiary: resident(DomainMap::new(2), 2, 9), ..env() };
+    BlockExecutor::new(env, WorldState::genesis(accounts).unwrap()).unwrap().in_domain(place)
+}
+
+fn lane(bodies: impl IntoIterator<Item = MessageBody>) -> Vec<CrossMessage> {
+    let message = |(sequence, body)| CrossMessage {
+        network: NETWORK,
+        source: DomainId(1),
+        destination: DomainId(2),
+        sequence,
+        origin: B256::ZERO,
+        body,
+    };
+    (0..).zip(bodies).map(message).collect()
+}
+
+fn call(recipient: Address, gas_limit: u64, payment: GasPayment) -> MessageBody {
+    let sender = resident(DomainMap::new(2), 1, 0);
+    let (value, deadline, data) = (U256::ZERO, Slot(100), Default::default());
+    MessageBody::Call(CrossCall { sender, recipient, value, gas_limit, payment, deadline, data })
+}
+
+const INBOX: u64 = 5_000_000;
+
+#[test]
+fn a_block_consumes_what_is_due_until_its_inbox_is_full() {
+    let recipient = resident(DomainMap::new(2), 2, 0);
+    let credit = || MessageBody::Credit { recipient, value: U256::from(1) };
+    let due = lane(std::iter::repeat_with(credit).take(1000));
+    let mut executor = inbox(2 * INBOX, &BTreeMap::new());
+    let arrivals = executor.arrive_due(&due).unwrap();
+    let fit = usize::try_from(INBOX / CREDIT_GAS).unwrap();
+    assert_eq!(arrivals.len(), fit);
+    assert!(
+        arrivals.iter().zip(&due).all(|(arrival, due)| arrival.message == *due && arrival.receipt.is_none())
+    );
+    assert_eq!(executor.gas_used(), fit as u64 * CREDIT_GAS, "the rest of the block is for transactions");
+    let outcome = executor.finish().unwrap();
+    let crossing = outcome.crossing.unwrap();
+    assert_eq!(crossing.consumed, [InboxCursor { source: DomainId(1), consumed: fit as u64 }]);
+    assert_eq!(crossing.value_in, U256::from(fit));
+}
+
+#[test]
+fn the_first_message_that_does_not_fit_ends_the_inbox() {
+    let payment = GasPayment::Prepaid { max_fee: BASE_FEE.into(), max_tip: 0 };
+    let recipient = resident(DomainMap::new(2), 2, 0);
+    let credit = MessageBody::Credit { recipient, value: U256::from(1) };
+    let due = lane([credit.clone(), call(recipient, INBOX - CALL_GAS, payment), credit]);
+    let mut executor = inbox(2 * INBOX, &BTreeMap::new());
+    assert_eq!(executor.arrive_due(&due).unwrap().len(), 1, "nobody overtakes");
+    let mut executor = inbox(2 * INBOX, &BTreeMap::new());
+    let none = executor.arrive_due(&[]).unwrap();
+    assert!(none.is_empty() && executor.gas_used() == 0);
+}
+
+#[test]
+fn no_message_is_too_heavy_to_be_consumed_nor_uses_more_than_the_inbox() {
+    let spinner = resident(DomainMap::new(2), 2, 0);
+    let code = Bytes::from_static(&[0x5b, 0x60, 0x00, 0x56]);
+    let accounts = BTreeMap::from([(spinner, GenesisAccount { code, ..GenesisAccount::default() })]);
+    let fee = u128::from(BASE_FEE);
+    let payment = GasPayment::Prepaid { max_fee: fee, max_tip: 0 };
+    for gas_limit in [INBOX, 2 * INBOX, 1 << 40] {
+        let due = lane([call(spinner, gas_limit, payment), call(spinner, 30_000, payment)]);
+        let mut executor = inbox(2 * INBOX, &accounts);
+        let arrivals = executor.arrive_due(&due).unwrap();
+        assert_eq!(arrivals.len(), 1);
+        let receipt = arrivals[0].receipt.as_ref().unwrap();
+        assert_eq!((receipt.success, receipt.gas_used), (false, INBOX - CALL_GAS));
+        assert_eq!(executor.gas_used(), INBOX);
+        let outcome = executor.finish().unwrap();
+        let crossing = outcome.crossing.unwrap();
+        assert_eq!(crossing.value_in, U256::from(gas_limit) * U256::from(fee));
+        assert_eq!(crossing.value_in, crossing.value_out + outcome.burned, "what was not used goes back");
+    }
+}
+
+#[test]
+fn an_allowance_is_what_every_source_grants_and_no_more() {
+    let spinner = resident(DomainMap::new(2), 2, 0);
+    let code = Bytes::from_static(&[0x5b, 0x60, 0x00, 0x56]);
+    let accounts = BTreeMap::from([(spinner, GenesisAccount { code, ..GenesisAccount::default() })]);
+    let due = lane([call(spinner, u64::MAX, GasPayment::Allowance)]);
+    let mut executor = inbox(2 * INBOX, &accounts);
+    let arrivals = executor.arrive_due(&due).unwrap();
+    assert_eq!(arrivals[0].receipt.as_ref().unwrap().gas_used, TRANSFER_ALLOWANCE);
+    assert_eq!(executor.gas_used(), CALL_GAS + TRANSFER_ALLOWANCE);
 }

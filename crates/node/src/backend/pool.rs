@@ -96,6 +96,7 @@ fn rejected(error: &dyn std::fmt::Display) -> BackendError {
 fn refused(refusal: Refusal) -> BackendError {
     match refusal {
         Refusal::Pool(error) => rejected(&error),
+        Refusal::Elsewhere { .. } => rejected(&refusal),
         Refusal::Local(error) => error.into(),
     }
 }

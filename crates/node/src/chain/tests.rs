@@ -25,7 +25,7 @@ fn visible(
     transactions: Arc<[RecoveredTransaction]>,
 ) -> Arc<RpcBlock> {
     let receipts: Arc<[Receipt]> = Arc::new([]);
-    Arc::new(chain_block(&context.spec, header, None, transactions, receipts))
+    Arc::new(chain_block(&context.spec, header, None, transactions, receipts, Arc::default()))
 }
 
 fn publish(context: &SeatContext, record: &BlockRecord) {

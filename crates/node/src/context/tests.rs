@@ -9,7 +9,9 @@ fn executed(context: &SeatContext, parent: &ExecutedBlock) -> Arc<ExecutedBlock>
     let header = child(&parent.header, parent.header.hash()).seal();
     let (transactions, receipts) = (Arc::new([]), Arc::new([]));
     let state = context.chain.head_state().1;
-    Arc::new(ExecutedBlock { header, state, flush_seen: Height::ZERO, transactions, receipts })
+    let (crossing, touched) = (Arc::default(), Vec::new());
+    let flush_seen = Height::ZERO;
+    Arc::new(ExecutedBlock { header, state, flush_seen, transactions, receipts, crossing, touched })
 }
 
 #[test]
@@ -46,7 +48,7 @@ fn accounts_are_those_of_the_newest_block() {
     let change = AccountChange { info: Some(info), wipe_storage: false, storage: BTreeMap::new() };
     let changes = StateChanges { accounts: BTreeMap::from([(sender, change)]), codes: BTreeMap::new() };
     let header = child(&head.header, head.header.hash()).seal();
-    let block = chain_block(&scene.context.spec, header, None, Arc::new([]), Arc::new([]));
+    let block = chain_block(&scene.context.spec, header, None, Arc::new([]), Arc::new([]), Arc::default());
     chain.publish(Arc::new(block), state.apply(&changes).unwrap());
     assert_eq!(accounts.of(&sender, chain).unwrap().nonce, 7);
     // Somebody who had begun to read before the block came brings nothing old back.

@@ -39,7 +39,7 @@ fn extend(context: &Arc<SeatContext>, parent: &Arc<ExecutedBlock>, to: &[Address
     let wallet = wallets(DEFAULT_MNEMONIC, 1).unwrap().remove(0);
     let place =
         context.executed.place(parent, anfs_primitives::Slot(parent.header.slot.0 + 1), Address::ZERO);
-    let mut run = BlockRun::start(context, parent.clone(), &place).unwrap();
+    let mut run = BlockRun::start(context, parent.clone(), &place, &crate::run::Inbound::default()).unwrap();
     let nonce = parent.state.account(&wallet.address()).unwrap().unwrap().nonce;
     for (nonce, to) in (nonce..).zip(to) {
         let tx = TxEip1559 {

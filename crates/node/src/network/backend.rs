@@ -82,7 +82,7 @@ impl ChainReader for NetworkBackend {
     }
 
     fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, BackendError> {
-        Ok(self.view.height_of(hash))
+        Ok(self.view.height_of(hash)?)
     }
 
     fn transaction(&self, hash: &B256) -> Result<Option<(Height, u32)>, BackendError> {

@@ -74,7 +74,7 @@ pub(crate) struct Entry {
     pub(crate) listed: Vec<Way>,
 }
 
-/// One root block in the index.
+/// One root block in the index. The encoding begins with the block's hash, by which the log finds it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Record {
     pub(crate) entry: Arc<Entry>,

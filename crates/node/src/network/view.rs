@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
-use alloy_primitives::{B256, U256};
 use anfs_primitives::{ChainSpec, DomainId, DomainMap, Height, SealedRootHeader, decode};
 use anfs_rpc::{BlockSummary, ChainReader, ShownBlock};
 use anfs_store::disk::Disk;
@@ -126,7 +126,7 @@ impl NetworkView {
         let mut last = None;
         for height in (1..self.log.next()).rev() {
             let record = self.record(Height(height))?;
-            let known = self.root.hash_at(Height(height));
+            let known = self.root.header(Height(height))?.map(|root| root.hash());
             if let Some(record) = record.filter(|record| Some(record.entry.shown.hash) == known) {
                 last = Some(record);
                 break;
@@ -233,9 +233,21 @@ impl NetworkView {
     }
 
     /// The height of the block with a hash.
-    #[must_use]
-    pub fn height_of(&self, hash: &B256) -> Option<Height> {
-        self.root.height_of(hash).filter(|height| *height <= self.height())
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn height_of(&self, hash: &B256) -> Result<Option<Height>, NodeError> {
+        if let Some(height) = self.root.height_of(hash) {
+            return Ok(Some(height).filter(|height| *height <= self.height()));
+        }
+        // A record begins with the hash of its block.
+        for number in self.log.beginning_with([hash[0], hash[1], hash[2], hash[3]]) {
+            let entry = self.entry(Height(number))?;
+            if entry.is_some_and(|entry| entry.shown.hash == *hash) {
+                return Ok(Some(Height(number)));
+            }
+        }
+        Ok(None)
     }
 
     /// Where a transaction is listed: height of the block, and index in it.
@@ -384,14 +396,7 @@ impl Recent {
 
 /// Block 0: what every shard starts from.
 fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader) -> NetworkBlock {
-    let map = DomainMap::new(u32::try_from(spec.shards.len()).unwrap_or(u32::MAX).max(1));
-    let mut held = vec![U256::ZERO; spec.shards.len()];
-    for (address, account) in &spec.accounts {
-        let home = usize::try_from(map.home(address).0 - 1).unwrap_or(usize::MAX);
-        if let Some(held) = held.get_mut(home) {
-            *held = held.saturating_add(account.balance);
-        }
-    }
+    let held = crate::genesis::coins(spec).into_values();
     let tips = root.tips.iter().zip(held);
     let shards = tips.map(|(tip, held)| ShardRow { tip: tip.height, hash: tip.hash, held }).collect();
     let body = block::Body::default();

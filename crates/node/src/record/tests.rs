@@ -21,7 +21,7 @@ fn network() -> TempDir {
 }
 
 fn crypto(seat: SeatIndex) -> BlsCrypto {
-    let own = Some((seat, seat_key(DEFAULT_MNEMONIC, seat)));
+    let own = Some((seat, seat_key(DEFAULT_MNEMONIC, DOMAIN, seat)));
     BlsCrypto::from_spec(own, &testing::spec().shards[0], [3; 32]).unwrap()
 }
 

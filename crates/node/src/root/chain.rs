@@ -1,98 +1,98 @@
 //! The final root blocks as readers see them: only what is on this node's disk.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::map::B256Map;
-use anfs_primitives::{CertifiedRootBlock, Height, RootHash, RootReference, SealedRootHeader};
+use anfs_primitives::{CertifiedRootBlock, Height, RootHash, SealedRootHeader};
+use anfs_store::RootStore;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
 
 use crate::error::NodeError;
 
-/// Root blocks held in memory.
-const RECENT_BLOCKS: usize = 1024;
+/// Root blocks held in memory; older ones are read from disk.
+pub(crate) const RECENT_BLOCKS: u64 = 1024;
 /// Root blocks that a slow subscriber may lag behind.
 const BLOCKS_BUFFERED: usize = 256;
 
-/// Where root blocks are found that are no longer in memory.
-pub trait RootArchive: Send + Sync + Debug {
-    /// A final root block; `None` for genesis and above the head.
-    ///
-    /// # Errors
-    /// When the disk cannot be read.
-    fn root_block(&self, height: Height) -> Result<Option<Arc<CertifiedRootBlock>>, NodeError>;
-}
-
-/// The chain of final root blocks. Hashes of all of them are at hand, blocks only of the newest.
+/// The chain of final root blocks.
 #[derive(Debug)]
 pub struct RootChain {
     genesis: SealedRootHeader,
-    known: Mutex<Known>,
+    archive: Option<Arc<RootStore>>,
+    recent: Mutex<Recent>,
     grew: Condvar,
     news: broadcast::Sender<Arc<CertifiedRootBlock>>,
-    archive: Option<Arc<dyn RootArchive>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    /// By height; that of genesis first.
-    hashes: Vec<RootHash>,
+struct Recent {
+    blocks: VecDeque<Arc<CertifiedRootBlock>>,
     heights: B256Map<Height>,
-    recent: VecDeque<Arc<CertifiedRootBlock>>,
+}
+
+impl Recent {
+    fn head(&self) -> Height {
+        self.blocks.back().map_or(Height::ZERO, |block| block.block.header.height)
+    }
+
+    fn push(&mut self, block: Arc<CertifiedRootBlock>) {
+        let header = &block.block.header;
+        self.heights.insert(header.hash(), header.height);
+        self.blocks.push_back(block);
+        if self.blocks.len() as u64 > RECENT_BLOCKS
+            && let Some(old) = self.blocks.pop_front()
+        {
+            self.heights.remove(&old.block.header.hash());
+        }
+    }
 }
 
 impl RootChain {
-    /// A chain of the genesis block alone.
-    #[must_use]
-    pub fn new(genesis: SealedRootHeader) -> Self {
-        let known = Known {
-            hashes: vec![genesis.hash()],
-            heights: std::iter::once((genesis.hash(), Height::ZERO)).collect(),
-            recent: VecDeque::new(),
-        };
-        let news = broadcast::channel(BLOCKS_BUFFERED).0;
-        Self { genesis, known: Mutex::new(known), grew: Condvar::new(), news, archive: None }
+    /// A chain whose newest blocks are these, without a gap; older ones are read from the archive.
+    ///
+    /// # Errors
+    /// When the archive cannot be read.
+    pub fn new(genesis: SealedRootHeader, archive: Option<Arc<RootStore>>) -> Result<Self, NodeError> {
+        let mut recent = Recent::default();
+        if let Some(archive) = &archive {
+            let head = archive.head().0;
+            for height in (head.saturating_sub(RECENT_BLOCKS) + 1..=head).map(Height) {
+                if let Some(block) = archive.block(height)? {
+                    recent.push(Arc::new(block));
+                }
+            }
+        }
+        let (recent, news) = (Mutex::new(recent), broadcast::channel(BLOCKS_BUFFERED).0);
+        Ok(Self { genesis, archive, recent, grew: Condvar::new(), news })
     }
 
-    /// Finds older blocks there.
-    #[must_use]
-    pub fn with_archive(mut self, archive: Arc<dyn RootArchive>) -> Self {
-        self.archive = Some(archive);
-        self
-    }
-
-    /// Makes the next block visible. It is final and on disk.
-    pub(crate) fn publish(&self, block: Arc<CertifiedRootBlock>) {
-        let header = &block.block.header;
-        let mut known = self.known.lock();
-        if header.height.0 != known.hashes.len() as u64 {
+    /// Makes the next block visible, which is final and on disk; any other one is known or has a gap below it, and
+    /// is ignored.
+    pub(crate) fn publish(&self, block: &Arc<CertifiedRootBlock>) {
+        let mut recent = self.recent.lock();
+        if block.block.header.height != recent.head().next() {
             return;
         }
-        known.hashes.push(header.hash());
-        known.heights.insert(header.hash(), header.height);
-        known.recent.push_back(block.clone());
-        if known.recent.len() > RECENT_BLOCKS {
-            known.recent.pop_front();
-        }
-        drop(known);
+        recent.push(block.clone());
         self.grew.notify_all();
-        // No one need be listening.
-        let _ = self.news.send(block);
+        // Under the lock, so that news come in order. No one need be listening.
+        drop(self.news.send(block.clone()));
     }
 
-    /// The newest final root block.
+    /// The newest final root header; that of genesis before the first.
     #[must_use]
     pub fn head(&self) -> SealedRootHeader {
-        self.known.lock().recent.back().map_or_else(|| self.genesis.clone(), |last| last.block.header.clone())
+        let recent = self.recent.lock();
+        recent.blocks.back().map_or_else(|| self.genesis.clone(), |block| block.block.header.clone())
     }
 
-    /// Its height.
+    /// Height of the newest final root block.
     #[must_use]
     pub fn height(&self) -> Height {
-        Height(self.known.lock().hashes.len() as u64 - 1)
+        self.recent.lock().head()
     }
 
     /// The genesis header.
@@ -101,52 +101,45 @@ impl RootChain {
         &self.genesis
     }
 
-    /// A block that is still in memory; `None` for genesis, an older one, or one above the head.
-    #[must_use]
-    pub fn recent(&self, height: Height) -> Option<Arc<CertifiedRootBlock>> {
-        let known = self.known.lock();
-        let oldest = known.recent.front()?.block.header.height.0;
-        let at = usize::try_from(height.0.checked_sub(oldest)?).ok()?;
-        known.recent.get(at).cloned()
-    }
-
-    /// A block from memory or from the archive; `None` for genesis, above the head, and for an old one without an
-    /// archive.
+    /// A final root block; `None` for genesis and above the head.
     ///
     /// # Errors
-    /// When the archive cannot be read.
+    /// When the disk fails.
     pub fn block(&self, height: Height) -> Result<Option<Arc<CertifiedRootBlock>>, NodeError> {
-        if let Some(recent) = self.recent(height) {
-            return Ok(Some(recent));
+        {
+            let recent = self.recent.lock();
+            if height > recent.head() {
+                return Ok(None);
+            }
+            if let Some(oldest) = recent.blocks.front().map(|block| block.block.header.height)
+                && let Some(at) = height.0.checked_sub(oldest.0).and_then(|at| usize::try_from(at).ok())
+                && let Some(block) = recent.blocks.get(at)
+            {
+                return Ok(Some(block.clone()));
+            }
         }
-        match &self.archive {
-            Some(archive) if height <= self.height() => archive.root_block(height),
-            _ => Ok(None),
-        }
+        let Some(archive) = &self.archive else { return Ok(None) };
+        Ok(archive.block(height)?.map(Arc::new))
     }
 
-    /// The hash of the final root block at a height.
-    #[must_use]
-    pub fn hash_at(&self, height: Height) -> Option<RootHash> {
-        self.known.lock().hashes.get(usize::try_from(height.0).ok()?).copied()
+    /// The header of a final root block, genesis included.
+    ///
+    /// # Errors
+    /// As [`Self::block`].
+    pub fn header(&self, height: Height) -> Result<Option<SealedRootHeader>, NodeError> {
+        if height == Height::ZERO {
+            return Ok(Some(self.genesis.clone()));
+        }
+        Ok(self.block(height)?.map(|block| block.block.header.clone()))
     }
 
-    /// The height of a final root block.
+    /// The height of one of the newest final root blocks, or of genesis.
     #[must_use]
     pub fn height_of(&self, hash: &RootHash) -> Option<Height> {
-        self.known.lock().heights.get(hash).copied()
-    }
-
-    /// Whether a reference names a final root block; `None` when it is above the head. The zero reference names
-    /// what is before the first root block.
-    #[must_use]
-    pub fn holds(&self, reference: &RootReference) -> Option<bool> {
-        if *reference == RootReference::default() {
-            return Some(true);
+        if *hash == self.genesis.hash() {
+            return Some(Height::ZERO);
         }
-        let known = self.known.lock();
-        let hash = known.hashes.get(usize::try_from(reference.height.0).ok()?)?;
-        Some(*hash == reference.hash)
+        self.recent.lock().heights.get(hash).copied()
     }
 
     /// Every block from now on, in height order.
@@ -157,9 +150,10 @@ impl RootChain {
 
     /// Waits until there is a block above a height, but no longer than this.
     pub(crate) fn wait_above(&self, height: Height, limit: Duration) {
-        let mut known = self.known.lock();
-        if known.hashes.len() as u64 - 1 <= height.0 {
-            let _timed_out = self.grew.wait_for(&mut known, limit);
+        let mut recent = self.recent.lock();
+        if recent.head() <= height {
+            // What is there is looked at either way.
+            let _timed_out = self.grew.wait_for(&mut recent, limit);
         }
     }
 }

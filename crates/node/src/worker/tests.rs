@@ -119,8 +119,8 @@ fn streams_that_do_not_belong_to_the_block_are_not_used() {
             .collect();
         entry.transactions = robbed.try_into().unwrap();
     }
-    let (height, slot, view, parent) = (Height(1), Slot(1), View::ZERO, pair.genesis());
-    pair.worker.handle(Work::Entries { height, slot, view, parent, first_entry: 0, entries }).unwrap();
+    let place = Making::from(block.header.header());
+    pair.worker.handle(Work::Entries { place, first_entry: 0, entries }).unwrap();
     pair.check(&block);
     assert_eq!(pair.verdict(), Some((block.header.hash(), Ok(()))));
 }
@@ -159,15 +159,9 @@ fn ahead_of_time_execution_is_bounded_and_ends_with_the_decision() {
     let mut pair = Pair::new();
     let (slot, parent, entries) = (Slot(1), pair.genesis(), Vec::new());
     for height in 1..100 {
-        let entries = Work::Entries {
-            height: Height(height),
-            slot,
-            view: View::ZERO,
-            parent,
-            first_entry: 0,
-            entries: entries.clone(),
-        };
-        pair.worker.handle(entries).unwrap();
+        let root_reference = RootReference::default();
+        let place = Making { height: Height(height), slot, view: View::ZERO, parent, root_reference };
+        pair.worker.handle(Work::Entries { place, first_entry: 0, entries: entries.clone() }).unwrap();
     }
     assert_eq!(pair.worker.streams.len(), STREAMS_MAX);
     let block = pair.build(1, parent);
@@ -207,4 +201,98 @@ fn what_an_undecided_block_of_another_generator_holds_waits_in_the_pool_of_the_n
     assert_eq!(seat.take(), 0);
     pair.worker.handle(Work::Drop(Unneeded::Block(parent))).unwrap();
     assert_eq!(pair.verifier.take(), 1);
+}
+
+fn root(height: u64) -> RootReference {
+    RootReference { height: Height(height), hash: B256::repeat_byte(9) }
+}
+
+#[test]
+fn work_on_a_block_waits_until_its_root_reference_is_known() {
+    let mut pair = Pair::new();
+    pair.generator.context.arrivals.push(root(1), Vec::new()).unwrap();
+    pair.generator.add(0);
+    let first = pair.build(1, pair.genesis());
+    assert_eq!(first.header.root_reference, root(1), "the newest that the generator knew");
+    let second = pair.build(2, first.header.hash());
+
+    let (place, entries) = (Making::from(first.header.header()), first.body.entries.to_vec());
+    let (head, rest) = entries.split_at(1);
+    pair.worker.handle(Work::Entries { place, first_entry: 0, entries: head.to_vec() }).unwrap();
+    pair.worker.handle(Work::Entries { place, first_entry: 1, entries: rest.to_vec() }).unwrap();
+    pair.check(&second);
+    pair.worker.retry_rootless().unwrap();
+    assert_eq!((pair.worker.rootless.len(), pair.worker.waiting.len()), (2, 1));
+    assert!(pair.worker.streams.is_empty());
+
+    pair.verifier.context.arrivals.push(root(1), Vec::new()).unwrap();
+    pair.worker.retry_rootless().unwrap();
+    assert_eq!(
+        pair.worker.streams[&place.key()].run.entry_count(),
+        entries.len(),
+        "executed ahead after all"
+    );
+    pair.check(&first);
+    assert_eq!(pair.verdict(), Some((first.header.hash(), Ok(()))));
+    assert_eq!(pair.verdict(), Some((second.header.hash(), Ok(()))));
+    assert!(pair.worker.rootless.is_empty() && pair.worker.waiting.is_empty());
+}
+
+#[test]
+fn a_check_that_waits_for_the_root_is_answered_or_dropped() {
+    let mut pair = Pair::new();
+    pair.generator.context.arrivals.push(root(1), Vec::new()).unwrap();
+    let kept = pair.build(1, pair.genesis());
+    let task = SlotTask { height: Height(1), slot: Slot(5), view: View::ZERO, parent: pair.genesis() };
+    let dropped = Pair::build_at(&pair.generator, task);
+    pair.check(&dropped);
+    pair.check(&kept);
+    assert_eq!((pair.verdict(), pair.worker.rootless.len()), (None, 2));
+    pair.worker.handle(Work::Drop(Unneeded::Block(dropped.header.hash()))).unwrap();
+    pair.verifier.context.arrivals.push(root(1), Vec::new()).unwrap();
+    pair.worker.retry_rootless().unwrap();
+    assert_eq!(pair.verdict(), Some((kept.header.hash(), Ok(()))));
+    assert_eq!((pair.verdict(), pair.worker.rootless.len()), (None, 0));
+}
+
+#[test]
+fn what_waits_for_the_root_is_bounded() {
+    let mut pair = Pair::new();
+    pair.generator.context.arrivals.push(root(1), Vec::new()).unwrap();
+    let block = pair.build(1, pair.genesis());
+    for _ in 0..2 * ROOTLESS_MAX {
+        pair.check(&block);
+    }
+    assert_eq!(pair.worker.rootless.len(), ROOTLESS_MAX);
+}
+
+#[test]
+fn a_reference_to_another_root_block_is_a_fault() {
+    let mut pair = Pair::new();
+    pair.generator.context.arrivals.push(root(1), Vec::new()).unwrap();
+    let block = pair.build(1, pair.genesis());
+    let final_block = RootReference { hash: B256::repeat_byte(8), ..root(1) };
+    pair.verifier.context.arrivals.push(final_block, Vec::new()).unwrap();
+    pair.check(&block);
+    assert_eq!(pair.verdict(), Some((block.header.hash(), Err(Fault::RootReference))));
+}
+
+#[test]
+fn a_decided_block_waits_for_the_root_and_not_beyond_the_end_of_the_node() {
+    let mut pair = Pair::new();
+    pair.generator.context.arrivals.push(root(1), Vec::new()).unwrap();
+    let block = pair.build(1, pair.genesis());
+    let decided =
+        |block: &Arc<Block>| Work::Decided { block: block.clone(), certificate: certificate(&block.header) };
+    let arrivals = pair.verifier.context.arrivals.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(|| arrivals.push(root(1), Vec::new()).unwrap());
+        pair.worker.handle(decided(&block)).unwrap();
+    });
+    assert!(matches!(pair.commits.receive(None), Received::Event(_)));
+
+    let mut late = Pair::new();
+    late.verifier.context.health.stop();
+    late.worker.handle(decided(&block)).unwrap();
+    assert!(matches!(late.commits.receive(Some(Duration::ZERO)), Received::TimedOut));
 }

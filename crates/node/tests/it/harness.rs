@@ -51,6 +51,7 @@ pub(crate) struct Shard {
 pub(crate) fn spec(verifiers: u16, chain_id: u64) -> ChainSpec {
     let mut spec = devnet_spec(&GenesisChoices {
         chain_id,
+        shards: 1,
         verifiers,
         slot_ms: SLOT_MS,
         mnemonic: DEFAULT_MNEMONIC.into(),
@@ -68,7 +69,7 @@ pub(crate) fn spec(verifiers: u16, chain_id: u64) -> ChainSpec {
 
 /// The generator's key.
 pub(crate) fn generator_key() -> SecretKey {
-    seat_key(DEFAULT_MNEMONIC, SeatIndex::GENERATOR)
+    seat_key(DEFAULT_MNEMONIC, DomainId(1), SeatIndex::GENERATOR)
 }
 
 impl Shard {
@@ -105,7 +106,7 @@ impl Shard {
             seat: index,
             domain: DomainId(1),
             spec: self.spec.clone(),
-            key: seat_key(DEFAULT_MNEMONIC, index),
+            key: seat_key(DEFAULT_MNEMONIC, DomainId(1), index),
             entropy: [u8::try_from(seat).unwrap(); 32],
             dir: self.dir(seat),
             limits: ChainLimits::SERVING,

@@ -37,7 +37,7 @@ fn bodies_and_headers() {
     let pins = [
         ("entry", "e8c6448944ae94b4920bb2a59f63394ec30593f0eb8719a8dfda5b4d20940bc5"),
         ("tick", "b1147e7c38990f33a3da61331488273c1422079f6b8596359956a07c2e351ee1"),
-        ("fragment", "4e1cd1fc6c78719965f55494fabba2981a6b3ab6b2bfbb6f716da572fb56bcae"),
+        ("fragment", "1edaa00ff43174019600b1717b412bf33201a3a1fa6ad3ab7ece93b4bcef478c"),
         ("header", "a56760a98b993420371cf8ae97fb396c13ba7846b32642b6f4a4ed3ca74e4977"),
         ("proposal", "d82a1770b1fcfc693a7655989c9e7b10c467c57e7f0a6dbc3e5456ecb88d91df"),
         ("block", "05d145e6b721122c28e61d37cc3adb337ebeab86eb683c4a0c9a5390e70e6258"),
@@ -110,7 +110,7 @@ fn messages() {
     let found: Vec<(String, B256)> =
         samples::messages().iter().map(|(name, message)| ((*name).to_owned(), hash_of(message))).collect();
     let pins = [
-        ("fragment", "6ff0df8100a6e166d91c40d4319596ad88e3139ff965cf1904594e47573363c2"),
+        ("fragment", "00273ded241b1cb443749ebf5a0746e1771432b35e6fe05b1f406c7015bacc97"),
         ("proposal", "8f3444e9219b03193c2191ac91a7a22aab248bbecd025e77b59ebf74f2759b46"),
         ("vote", "27242ed5e2d6de6ec2bbfeba06a3b54a0074a9a1bba976e99d1f19526e7de9be"),
         ("certificate", "4fbf5107a97f70c442d08e871fc31fac3c87225365d79078b2de4775c736bc85"),
@@ -138,8 +138,8 @@ fn hashes_that_name_things() {
         ("receipt leaf".to_owned(), keccak256(samples::receipt().encoded_2718())),
     ];
     let pins = [
-        ("chain spec", "f18ef66718d225ffe7eddae1cbe33f02e5c3c68099fa74fa2192acc9540278b7"),
-        ("genesis header", "35e25f5d033514eed206d34fb8f983427a1c52f6afd09eb7d2ada8d1e9912129"),
+        ("chain spec", "608a40838aaeb2e0b72abaec1db03511dc3f9c78027f251e2268109fa36803fe"),
+        ("genesis header", "ebe1d49f5751e01a41afa5790d309850d93489d669654c6f533d2ad4e0a9a3d3"),
         ("header", "b7c794854c21133b9a558f40d38e91dc2db83f7d5dc78ecf7c30a235620706b5"),
         ("receipt leaf", "b37094442ba45baf1d41d0fcae6269007b577cbbbe5a4fcf5139a73c95fa8351"),
     ];

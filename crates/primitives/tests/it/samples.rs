@@ -61,6 +61,7 @@ pub(crate) fn fragment() -> Fragment {
         view: View(4),
         parent: B256::repeat_byte(5),
         proposer: SeatIndex(6),
+        root_reference: RootReference { height: Height(8), hash: B256::repeat_byte(9) },
         first_entry: 7,
         entries: bounded(vec![entry(), tick()]),
     }
@@ -274,8 +275,9 @@ fn any_entries<const N: usize>() -> impl Strategy<Value = BoundedVec<Entry, N>> 
 
 pub(crate) fn any_fragment() -> impl Strategy<Value = Fragment> {
     let place = (any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
-    (place, word(), any::<u16>(), any::<u32>(), any_entries()).prop_map(
-        |((network, domain, height, slot, view), parent, proposer, first_entry, entries)| Fragment {
+    let root = (any::<u64>(), word());
+    (place, word(), any::<u16>(), root, any::<u32>(), any_entries()).prop_map(
+        |((network, domain, height, slot, view), parent, proposer, root, first_entry, entries)| Fragment {
             network: NetworkId(network),
             domain: DomainId(domain),
             height: Height(height),
@@ -283,6 +285,7 @@ pub(crate) fn any_fragment() -> impl Strategy<Value = Fragment> {
             view: View(view),
             parent,
             proposer: SeatIndex(proposer),
+            root_reference: RootReference { height: Height(root.0), hash: root.1 },
             first_entry,
             entries,
         },
@@ -355,6 +358,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         any::<u32>().prop_map(|entry| Fault::Clock { entry }),
         Just(Fault::Shape),
+        Just(Fault::RootReference),
         any::<u32>().prop_map(|transaction| Fault::Signature { transaction }),
         any::<u32>().prop_map(|transaction| Fault::Transaction { transaction }),
         prop::sample::select(&EXECUTION_FIELDS).prop_map(Fault::Execution),

@@ -2,9 +2,9 @@
 
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U256, keccak256};
 use anfs_primitives::{
-    Block, BlockBody, BlsSignature, BoundedVec, Certificate, CertificateKind, CertifiedBlock, DomainId,
-    Entry, Epoch, Height, NetworkId, Receipt, ReceiptKind, RootReference, SeatIndex, SequencedTransaction,
-    ShardHeader, SignerSet, Slot, View, VoteTarget, encode,
+    Block, BlockBody, BlockCrossing, BlsSignature, BoundedVec, Certificate, CertificateKind, CertifiedBlock,
+    DomainId, Entry, Epoch, Height, NetworkId, Receipt, ReceiptKind, RootReference, SeatIndex,
+    SequencedTransaction, ShardHeader, SignerSet, Slot, View, VoteTarget, encode,
 };
 use anfs_store::{BlockRecord, StoreOptions};
 
@@ -92,7 +92,11 @@ fn record(height: u64, parent: B256, transactions: usize, bytes: usize) -> Block
     };
     let receipts = (0..transactions).map(|index| receipt(index as u64)).collect();
     let body = BlockBody { entries: BoundedVec::try_from(vec![entry]).expect("one entry") };
-    BlockRecord { certified: CertifiedBlock { block: Block { header, body }, certificate }, receipts }
+    BlockRecord {
+        certified: CertifiedBlock { block: Block { header, body }, certificate },
+        receipts,
+        crossing: BlockCrossing::default(),
+    }
 }
 
 fn receipt(index: u64) -> Receipt {

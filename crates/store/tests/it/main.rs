@@ -7,4 +7,5 @@ mod disk;
 mod faults;
 mod folder;
 mod harness;
+mod root;
 mod tables;

@@ -14,6 +14,7 @@ use anfs_primitives::{
 use super::{Round, ShardCore};
 use crate::bft::{LogRecord, Missing};
 use crate::error::ConsensusError;
+use crate::shard::stream::Origin;
 use crate::shard::types::{Effect, Offence, Unneeded};
 
 /// How often a missing proposal is asked for before those who reported it are left out.
@@ -263,12 +264,12 @@ impl ShardCore {
             }
         }
         for (height, stream) in std::mem::take(&mut self.streams) {
-            let (view, parent) = (stream.view, stream.parent);
+            let Origin { view, parent, .. } = stream.origin;
             if self
                 .rounds
                 .get(&height)
                 .and_then(Round::header)
-                .is_some_and(|header| stream.is_of(header.parent, header.slot, header.view))
+                .is_some_and(|header| stream.origin == Origin::from(header.header()))
             {
                 self.streams.insert(height, stream);
             } else if stream.emitted > 0 {

@@ -41,7 +41,7 @@ fn check(scene: &Scene, hashes: &[B256]) {
         assert_eq!(block.receipts()[0].logs, [log(1), log(2)]);
         assert_eq!(block.receipts()[0].gas_used, 30_000);
         assert_eq!(scene.view.header(Height(height)).unwrap().unwrap(), block.summary());
-        assert_eq!(scene.view.height_of(&block.hash()), Some(Height(height)));
+        assert_eq!(scene.view.height_of(&block.hash()).unwrap(), Some(Height(height)));
         assert!(scene.view.block(Height(height - 1)).unwrap().unwrap().transactions().is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy_primitives::{B256, TxKind, U256};
-use anfs_primitives::{CrossMessage, Derivation, DomainId, Height, MessageBody};
+use anfs_primitives::{CrossMessage, Derivation, Height, MessageBody};
 use anfs_rpc::ShownBlock;
 use proptest::prelude::*;
 
@@ -146,7 +146,7 @@ fn a_creation_is_complete_once_its_route_is_known() {
     let alice = resident(&scene, 1, 1);
     let tx = transaction(alice, TxKind::Create, 0);
     let derivation = Derivation::Create { creator: alice, nonce: 0 };
-    let route = MessageBody::Route { domain: DomainId(1), derivation };
+    let route = MessageBody::Route { derivation };
     let news = scene.message(1, 3, *tx.hash(), route);
     let created = anfs_primitives::Receipt {
         contract_address: Some(alice.create(0)),

@@ -1,0 +1,133 @@
+//! Readers watch through the RPC while others transfer and generators are killed; what they saw is held against what
+//! each tag promises.
+
+mod checker;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use alloy_primitives::{Address, U256, keccak256};
+use serde_json::{Value, json};
+
+use crate::harness::{Devnet, Draft, Rpc, parse_quantity, sign};
+use checker::{Head, History, Read, Transfer};
+
+const RECEIVERS: usize = 6;
+const SENDERS: usize = 4;
+const READERS: usize = 2;
+/// Transfers of each sender. All that one receiver gets must fit into his bits.
+const TRANSFERS: usize = 24;
+
+/// What all threads write to.
+#[derive(Debug, Default)]
+struct Recorder {
+    clock: AtomicU64,
+    history: Mutex<History>,
+}
+
+impl Recorder {
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn note(&self, write: impl FnOnce(&mut History)) {
+        write(&mut self.history.lock().expect("nobody panics while writing"));
+    }
+}
+
+fn receiver(index: usize) -> Address {
+    Address::from_word(keccak256(format!("receiver {index}")))
+}
+
+/// Sends one transfer after the other, each to the next receiver, and waits for each receipt.
+fn send(devnet: &Devnet, sender: usize, recorder: &Recorder) {
+    let (wallet, rpc) = (devnet.wallet(sender), devnet.rpc.clone());
+    for number in 0..TRANSFERS {
+        let to = (sender + number) % RECEIVERS;
+        let power = u32::try_from(sender * TRANSFERS / RECEIVERS + number / RECEIVERS).expect("few");
+        let draft =
+            Draft { nonce: number as u64, to: receiver(to), value: 4u128.pow(power), ..Draft::default() };
+        let (hash, raw) = sign(&wallet, &draft);
+        let sent = recorder.tick();
+        rpc.call("eth_sendRawTransaction", json!([raw]));
+        let receipt = rpc.receipt(&hash.to_string());
+        let done = Some((recorder.tick(), parse_quantity(&receipt["blockNumber"])));
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+        recorder.note(|it| it.transfers.push(Transfer { receiver: to, power, sent, done }));
+    }
+}
+
+fn balance(rpc: &Rpc, of: usize, at: &Value) -> u128 {
+    let balance = rpc.call("eth_getBalance", json!([receiver(of), at]));
+    let balance: U256 = balance.as_str().expect("a quantity").parse().expect("hex");
+    balance.to()
+}
+
+/// Reads the newest balances, the head, and balances at blocks that it has seen, until told to stop.
+fn read(rpc: &Rpc, number: usize, stop: &AtomicBool, recorder: &Recorder) {
+    for round in number.. {
+        if stop.load(Ordering::Acquire) {
+            break;
+        }
+        let of = round % RECEIVERS;
+        let start = recorder.tick();
+        let tag = ["latest", "finalized", "safe"][round % 3];
+        let newest = balance(rpc, of, &json!(tag));
+        let end = recorder.tick();
+        recorder.note(|it| it.reads.push(Read { receiver: of, start, end, block: None, balance: newest }));
+
+        let start = recorder.tick();
+        let head = rpc.quantity("eth_blockNumber", json!([]));
+        let end = recorder.tick();
+        recorder.note(|it| it.heads.push(Head { start, end, number: head }));
+
+        let at = head.saturating_sub((round % 4) as u64);
+        let start = recorder.tick();
+        let then = balance(rpc, of, &json!(format!("{at:#x}")));
+        let end = recorder.tick();
+        recorder.note(|it| it.reads.push(Read { receiver: of, start, end, block: Some(at), balance: then }));
+    }
+}
+
+/// Records what senders and readers see, and checks it.
+fn watch(args: &[&str]) {
+    let devnet = Devnet::start(&[&["--ephemeral", "--slot-ms", "100"], args].concat());
+    let (recorder, stop) = (Recorder::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS)
+            .map(|number| {
+                let (rpc, recorder, stop) = (devnet.rpc.clone(), &recorder, &stop);
+                scope.spawn(move || read(&rpc, number, stop, recorder))
+            })
+            .collect();
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let (devnet, recorder) = (&devnet, &recorder);
+                scope.spawn(move || send(devnet, sender, recorder))
+            })
+            .collect();
+        let sent: Vec<_> = senders.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        stop.store(true, Ordering::Release);
+        readers.into_iter().for_each(|reader| reader.join().expect("a reader does not panic"));
+        sent.into_iter().for_each(|sender| sender.expect("a sender does not panic"));
+    });
+    let history = recorder.history.into_inner().expect("nobody panicked while writing");
+    assert_eq!(history.transfers.len(), SENDERS * TRANSFERS);
+    if let Err((breach, what)) = history.check() {
+        panic!("{breach}: {what}");
+    }
+    let total: u128 = history.transfers.iter().map(|transfer| 4u128.pow(transfer.power)).sum();
+    let held: u128 = (0..RECEIVERS).map(|of| balance(&devnet.rpc, of, &json!("latest"))).sum();
+    assert_eq!(held, total, "each transfer has come once");
+    eprintln!(
+        "{} transfers, {} reads, {} heads",
+        history.transfers.len(),
+        history.reads.len(),
+        history.heads.len()
+    );
+}
+
+#[test]
+fn one_shard_keeps_its_promises_to_readers() {
+    watch(&[]);
+}
