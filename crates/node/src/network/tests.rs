@@ -1,4 +1,5 @@
 mod backend;
 mod restart;
 mod scene;
+mod seat;
 mod ways;

@@ -7,4 +7,5 @@ mod client;
 mod eth;
 mod http;
 mod network;
+mod shards;
 mod websocket;

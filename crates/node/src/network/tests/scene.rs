@@ -66,6 +66,10 @@ impl FakeShard {
         self.blocks.read().last().unwrap().clone()
     }
 
+    pub(super) fn at(&self, height: Height) -> Arc<RpcBlock> {
+        self.blocks.read()[usize::try_from(height.0).unwrap()].clone()
+    }
+
     pub(super) fn hide_from(&self, height: Option<Height>) {
         *self.hidden_from.write() = height;
     }
