@@ -14,6 +14,10 @@ use crate::harness::Devnet;
 use scene::Scene;
 use spec::{Spec, refusal};
 
+/// What only a network of several shards can answer.
+const OF_SEVERAL_SHARDS: [&str; 4] =
+    ["anfs_domains", "anfs_getMessage", "anfs_getRoute", "anfs_getTransactionLegs"];
+
 #[test]
 fn every_served_method_answers_in_the_shape_of_its_schema() {
     let devnet = Devnet::start(&["--ephemeral"]);
@@ -21,7 +25,8 @@ fn every_served_method_answers_in_the_shape_of_its_schema() {
     let mut spec = Spec::load();
     calls::make(&scene, &mut spec);
     calls::subscribe(&scene, &mut spec);
-    for method in METHODS.iter().filter(|method| method.refusal().is_none()) {
+    let here = |name: &str| !OF_SEVERAL_SHARDS.contains(&name);
+    for method in METHODS.iter().filter(|method| method.refusal().is_none() && here(method.name)) {
         assert!(spec.was_called(method.name), "{} is served, but this test does not call it", method.name);
     }
     assert!(spec.faults.is_empty(), "{}", spec.faults.join("\n"));

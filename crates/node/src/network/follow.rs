@@ -45,7 +45,7 @@ impl NetworkView {
         if self.root.height() < height {
             return Ok(Progress::UpToDate);
         }
-        if self.log.next() - self.log.readable() >= SYNC_EVERY {
+        if self.log.next().saturating_sub(self.log.readable()) >= SYNC_EVERY {
             self.log.sync()?;
         }
         let fault = |detail: String| NodeError::Network { height, detail };
@@ -64,7 +64,7 @@ impl NetworkView {
         let shards = self.rows(&before.entry.shards, &named);
         let shown = self.shown(&root, &body, &shards)?;
         let entry = Arc::new(Entry { shown, shards, listed });
-        self.log.append(&encode(&self.record_of(entry.clone(), &open)))?;
+        self.note(&self.record_of(entry.clone(), &open))?;
         self.publish(Arc::new(NetworkBlock { entry, body }), &open, mentions(&named));
         drop(adding);
         Ok(Progress::Added)
@@ -129,6 +129,18 @@ impl NetworkView {
             timestamp: header.timestamp_ms / 1000,
             size: body.size() + encode(header.header()).len() as u64,
         })
+    }
+
+    /// Adds a record to the index, unless it is there since before the last start.
+    fn note(&self, record: &Record) -> Result<(), NodeError> {
+        let height = record.entry.shown.height;
+        if self.log.next() > height.0 {
+            if self.record(height)?.as_ref() == Some(record) {
+                return Ok(());
+            }
+            self.log.cut(height.0)?;
+        }
+        Ok(self.log.append(&encode(record))?)
     }
 
     fn record_of(&self, entry: Arc<Entry>, open: &[OpenWay]) -> Record {

@@ -41,11 +41,18 @@ impl NetworkBackend {
         read: impl FnOnce(&Backend, At) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
         let (shard, there) = self.place(at, domain)?;
-        read(shard, there).map_err(|error| match (error, at) {
-            (BackendError::StatePruned { oldest, .. }, At::Block(height)) => {
+        read(shard, there).map_err(|error| match (error, at, there) {
+            (BackendError::StatePruned { .. }, At::Block(_), At::Block(tip))
+                if shard.chain.head().height() < tip =>
+            {
+                BackendError::Internal(format!(
+                    "the seat that serves shard {domain} catches up to its block {tip}: ask again"
+                ))
+            }
+            (BackendError::StatePruned { oldest, .. }, At::Block(height), _) => {
                 BackendError::StatePruned { height, oldest: self.view.oldest_at(domain, oldest) }
             }
-            (error, _) => error,
+            (error, ..) => error,
         })
     }
 

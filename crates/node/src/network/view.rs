@@ -120,15 +120,16 @@ impl NetworkView {
         Ok(view)
     }
 
-    /// Takes up where the index ends; what the root does not confirm is forgotten.
+    /// Takes up after the last block of the index that the root has. Records above it are looked at again when the root
+    /// gets there.
     fn recover(&self) -> Result<(), NodeError> {
-        self.log.cut(self.root.height().0 + 1)?;
+        let top = self.root.height().0.min(self.log.next() - 1);
         let mut last = None;
-        for height in (1..self.log.next()).rev() {
+        for height in (1..=top).rev() {
             let record = self.record(Height(height))?;
             let known = self.root.header(Height(height))?.map(|root| root.hash());
-            if let Some(record) = record.filter(|record| Some(record.entry.shown.hash) == known) {
-                last = Some(record);
+            last = record.filter(|record| Some(record.entry.shown.hash) == known);
+            if last.is_some() {
                 break;
             }
             self.log.cut(height)?;
@@ -161,7 +162,7 @@ impl NetworkView {
     }
 
     /// A record of the index, once it is durable.
-    fn record(&self, height: Height) -> Result<Option<Record>, NodeError> {
+    pub(crate) fn record(&self, height: Height) -> Result<Option<Record>, NodeError> {
         let Some(bytes) = self.log.read(height.0)? else { return Ok(None) };
         decode(&bytes, RECORD_BYTES_MAX).map(Some).map_err(|error| NodeError::Network {
             height,

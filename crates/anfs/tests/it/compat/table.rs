@@ -8,6 +8,19 @@ use super::spec::{Spec, refusal, served};
 
 /// What to know of methods that are served.
 const NOTES: &[(&str, &str)] = &[
+    (
+        "anfs_domains",
+        "several shards only: how far each is, its base fee and coins; coins on their way and burned",
+    ),
+    (
+        "anfs_getMessage",
+        "several shards only: where a message of the newest 512 blocks was sent and consumed, and how its call ended",
+    ),
+    ("anfs_getRoute", "several shards only: home of an address, and where it lives"),
+    (
+        "anfs_getTransactionLegs",
+        "several shards only: each stop of a transaction, with status, gas and messages",
+    ),
     ("anfs_status", "how far the node is"),
     ("anfs_view", "who acts as generator, who comes next, why the view changed, evidence"),
     ("debug_traceCall", "state and block overrides; tracers as `debug_traceTransaction`"),
@@ -59,6 +72,10 @@ that is served, on a network with transfers, contracts, logs and reverts, and ch
 schemas of execution-apis. A refused method answers with code -32601 and the reason given here.
 
 `latest`, `safe` and `finalized` are the same block: only decided blocks are visible. Reads of state reach back 256 blocks.
+
+On a network of several shards `/` shows all of them as one chain, whose blocks are final, and `/shard/<i>` one shard's own, whose blocks are certified, over HTTP and WebSocket alike.
+[The chain that wallets see](../spec/network.md) says what blocks, receipts and tags mean there. There, `anfs_*` methods about one shard's chain take the shard's number as their last parameter, 1 unless given; traces of
+transactions show what ran in the sender's home, and not the calls that left it; and state reaches back to where the shard that is read has kept it.
 
 ";
 

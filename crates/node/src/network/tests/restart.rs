@@ -115,13 +115,43 @@ fn a_missing_or_torn_index_is_made_again() {
 }
 
 #[test]
-fn an_index_that_the_root_does_not_confirm_is_forgotten() {
-    let (scene, _) = history(10);
-    scene.view.log.sync().unwrap();
-    let index = std::fs::read(scene.index()).unwrap();
-    let (mut shorter, hashes) = history(5);
+fn what_the_root_does_not_have_yet_waits_in_the_index() {
+    let (longer, hashes) = history(10);
+    longer.view.log.sync().unwrap();
+    let index = std::fs::read(longer.index()).unwrap();
+    let (mut shorter, _) = history(5);
     std::fs::write(shorter.index(), &index).unwrap();
     shorter.reopen();
     assert_eq!(shorter.view.height(), Height(10));
-    check(&shorter, &hashes);
+    check(&shorter, &hashes[..5]);
+    assert_eq!(shorter.view.log.next(), 21);
+
+    // Another history goes on from here: what the index has of the old one is replaced.
+    let alice = resident(&shorter, 1, 1);
+    let tx = transaction(alice, TxKind::Call(alice), 99);
+    let local =
+        Content { transactions: vec![(tx.clone(), receipt(true, 21_000, vec![]))], ..Content::default() };
+    shorter.decide(1, local);
+    shorter.seal();
+    assert_eq!(shorter.view.log.next(), 12);
+    shorter.view.log.sync().unwrap();
+    shorter.reopen();
+    assert_eq!(shorter.view.transaction(tx.hash()).unwrap(), Some((Height(11), 0)));
+    check(&shorter, &hashes[..5]);
+}
+
+#[test]
+fn an_index_that_the_root_contradicts_is_made_again() {
+    let (mut scene, hashes) = history(5);
+    scene.view.log.sync().unwrap();
+    let other = Scene::new(2);
+    // The same genesis, and other blocks from the first on.
+    for _ in 0..10 {
+        other.decide(2, Content::default());
+        other.seal();
+    }
+    other.view.log.sync().unwrap();
+    std::fs::write(scene.index(), std::fs::read(other.index()).unwrap()).unwrap();
+    scene.reopen();
+    check(&scene, &hashes);
 }
