@@ -121,8 +121,7 @@ impl Committer {
         let Commit { block, certificate, executed } = commit;
         let context = &self.context;
         let height = block.height();
-        let reference =
-            ShardReference { header: block.header.clone(), certificate: certificate.clone() };
+        let reference = ShardReference { header: block.header.clone(), certificate: certificate.clone() };
         let visible = Arc::new(chain_block(
             &context.spec,
             block.header.clone(),

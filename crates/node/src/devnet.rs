@@ -168,7 +168,9 @@ impl Devnet {
 
     fn of_each(&self, seats: impl Fn(&ShardGroup) -> Vec<SeatIndex>) -> Vec<RootSeat> {
         let shards = self.shards.iter().map(|shard| (shard.domain(), seats(shard)));
-        shards.flat_map(|(domain, seats)| seats.into_iter().map(move |seat| RootSeat { domain, seat })).collect()
+        shards
+            .flat_map(|(domain, seats)| seats.into_iter().map(move |seat| RootSeat { domain, seat }))
+            .collect()
     }
 
     /// Stops the server, then the seats; everything acknowledged is on disk.

@@ -86,10 +86,14 @@ pub enum NodeError {
     #[error(transparent)]
     Rpc(#[from] RpcServerError),
     /// Final messages do not follow those before: this node's own copy of the root is wrong.
-    #[error("messages that the root has made final do not follow those before ({0}); the disk may be faulty: start the seat with an empty folder")]
+    #[error(
+        "messages that the root has made final do not follow those before ({0}); the disk may be faulty: start the seat with an empty folder"
+    )]
     Arrivals(#[from] PushError),
     /// The root blocks on disk do not follow from genesis.
-    #[error("root block {height} on disk is no valid next one ({fault}); the disk may be faulty: start the seat with an empty folder")]
+    #[error(
+        "root block {height} on disk is no valid next one ({fault}); the disk may be faulty: start the seat with an empty folder"
+    )]
     Root {
         /// Its height.
         height: Height,

@@ -30,8 +30,8 @@ use crate::genesis;
 use crate::inbox::Inbox;
 use crate::liar::Liar;
 use crate::metrics::SeatMetrics;
-use crate::run::{BlockRun, ExecutedBlock, FollowError, Inbound};
 use crate::root::{NetworkTransport, RootChain, RootInbox, RootLink, RootSide};
+use crate::run::{BlockRun, ExecutedBlock, FollowError, Inbound};
 use crate::transport::{Mailbox, Transport};
 use crate::worker::{Work, WorkInbox, Worker};
 

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anfs_consensus::root::{RootLogRecord, OWN_REFERENCES_MAX, ROOT_SERVE_MAX, RootCore, RootEffect, RootInput, RootStatus};
-use anfs_primitives::{
-    CertifiedRootBlock, DomainId, Height, RootMessage, RootSeat, ShardReference, encode,
+use anfs_consensus::root::{
+    OWN_REFERENCES_MAX, ROOT_SERVE_MAX, RootCore, RootEffect, RootInput, RootLogRecord, RootStatus,
 };
+use anfs_primitives::{CertifiedRootBlock, DomainId, Height, RootMessage, RootSeat, ShardReference, encode};
 use anfs_store::{RootStore, StoreError};
 use parking_lot::RwLock;
 
@@ -84,7 +84,8 @@ impl RootEngine {
         let consumed: BTreeMap<DomainId, u64> = cursors.map(|lane| (lane.source, lane.consumed)).collect();
         let shards = u32::try_from(context.spec.shards.len()).unwrap_or(u32::MAX);
         let top = parts.chain.height();
-        let (first, sent) = start_of(seat.domain, top, &consumed, shards, |height| parts.chain.block(height))?;
+        let (first, sent) =
+            start_of(seat.domain, top, &consumed, shards, |height| parts.chain.block(height))?;
         let mut lanes = Lanes::new(context.spec.network, seat.domain, context.spec.verifiers_per_shard, sent);
         // Blocks may refer to what the durable head does, or to what is above.
         let first = first.min(head.header.root_reference.height.max(Height(1)));
@@ -93,7 +94,16 @@ impl RootEngine {
                 lanes.extend(&block);
             }
         }
-        Ok(Self { parts, seat, lanes, wake_at_ms: None, unsynced: false, wanted: None, pending: None, appended: 0 })
+        Ok(Self {
+            parts,
+            seat,
+            lanes,
+            wake_at_ms: None,
+            unsynced: false,
+            wanted: None,
+            pending: None,
+            appended: 0,
+        })
     }
 
     /// Steps the core until the inbox is closed.
@@ -175,7 +185,9 @@ impl RootEngine {
         if self.pending.as_ref().is_some_and(|(_, again_at_ms)| *again_at_ms > now_ms) {
             return Ok(());
         }
-        while let Some(arrived) = self.pending.take().map(|(arrived, _)| arrived).or_else(|| self.lanes.next()) {
+        while let Some(arrived) =
+            self.pending.take().map(|(arrived, _)| arrived).or_else(|| self.lanes.next())
+        {
             match self.parts.context.arrivals.push(arrived.root, arrived.batches.clone()) {
                 Ok(()) => {}
                 Err(PushError::Full) => {
@@ -257,7 +269,10 @@ impl RootEngine {
     fn serve(&self, to: RootSeat, from: Height) -> Result<(), NodeError> {
         for height in from.0..from.0.saturating_add(ROOT_SERVE_MAX as u64) {
             let Some(block) = self.parts.chain.block(Height(height))? else { break };
-            self.send(to, NetworkMessage::Root(RootMessage::Block(Box::new(CertifiedRootBlock::clone(&block)))));
+            self.send(
+                to,
+                NetworkMessage::Root(RootMessage::Block(Box::new(CertifiedRootBlock::clone(&block)))),
+            );
         }
         Ok(())
     }
@@ -283,10 +298,7 @@ impl RootEngine {
     }
 
     /// Writes for as long as it takes; ends unwritten only when the node stops, or for what no log would take.
-    fn insist(
-        &self,
-        write: impl Fn(&RootStore) -> Result<(), StoreError>,
-    ) -> Result<(), NodeError> {
+    fn insist(&self, write: impl Fn(&RootStore) -> Result<(), StoreError>) -> Result<(), NodeError> {
         let health = &self.parts.context.health;
         loop {
             let error = match write(&self.parts.store) {

@@ -115,6 +115,7 @@ impl Shard {
             disk: self.disk.clone(),
             founding: !self.founded,
             byzantine: self.byzantine.contains(&seat),
+            root: None,
         };
         let transport: Arc<dyn Transport> = self.wire.clone();
         self.seats[usize::from(seat)] = Some(Seat::start(&config, &transport)?);
