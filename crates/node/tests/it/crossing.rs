@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethTrace, TraceResult};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use anfs_consensus::root::ledger::{Claims, NetworkLedger};
@@ -16,7 +17,7 @@ use anfs_node::{Clock, SystemClock};
 use anfs_primitives::{
     Arrival, ChainSpec, CrossMessage, DomainId, DomainMap, GenesisAccount, Height, MessageBody, RootReference,
 };
-use anfs_rpc::RpcBlock;
+use anfs_rpc::{Executor, RpcBlock};
 use anfs_state::StateRead;
 use tokio::runtime::{Builder, Runtime};
 
@@ -286,6 +287,21 @@ impl Two {
         }
     }
 
+    /// Traces run each transaction as its block did, after what had arrived.
+    fn check_traces(&self, domain: u32) {
+        let clients = self.shard(domain).clients(0);
+        for block in self.blocks(domain).iter().filter(|block| !block.transactions.is_empty()) {
+            let traces =
+                clients.trace_block(block.header.height, GethDebugTracingOptions::default()).unwrap();
+            for (trace, receipt) in traces.iter().zip(block.receipts.iter()) {
+                let TraceResult::Success { result: GethTrace::Default(frame), .. } = trace else {
+                    panic!("{trace:?}")
+                };
+                assert_eq!((frame.gas, !frame.failed), (receipt.gas_used, receipt.success));
+            }
+        }
+    }
+
     /// Every address that holds coins in these tests.
     fn known(&self) -> BTreeSet<Address> {
         let seats =
@@ -351,6 +367,7 @@ fn payments_and_calls_cross_both_ways_and_each_message_once() {
             _ => false,
         });
         assert!(returned.count() >= 1, "the value of the call that failed");
+        net.check_traces(domain);
         let references: Vec<u64> =
             net.blocks(domain).iter().map(|block| block.header.root_reference.height.0).collect();
         assert!(references.is_sorted() && references.last() > Some(&0), "{references:?}");
