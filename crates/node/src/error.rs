@@ -64,6 +64,14 @@ pub enum NodeError {
         /// What differs.
         detail: String,
     },
+    /// A block of the network cannot be put together from those of the shards.
+    #[error("the network's block {height} cannot be put together: {detail}")]
+    Network {
+        /// Its height, which is the root block's.
+        height: Height,
+        /// What is in the way.
+        detail: String,
+    },
     /// The data folder belongs to other settings.
     #[error(
         "{dir} holds a network with other settings ({field}); use the same flags, another --data-dir, or --reset to start anew"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anfs_primitives::Height;
-use anfs_rpc::RpcBlock;
+use anfs_rpc::ShownBlock;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
@@ -17,7 +17,7 @@ pub(crate) const HEADS_BUFFERED: usize = 256;
 #[derive(Debug)]
 pub(crate) struct HeadFeed {
     next: Mutex<Height>,
-    blocks: broadcast::Sender<Arc<RpcBlock>>,
+    blocks: broadcast::Sender<Arc<dyn ShownBlock>>,
     transactions: AtomicU64,
 }
 
@@ -31,7 +31,7 @@ impl HeadFeed {
         }
     }
 
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<RpcBlock>> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<dyn ShownBlock>> {
         self.blocks.subscribe()
     }
 

@@ -40,6 +40,7 @@ pub mod genesis;
 mod inbox;
 mod liar;
 pub mod metrics;
+pub mod network;
 mod pacing;
 pub mod record;
 mod relay;

@@ -12,5 +12,5 @@ mod wire;
 pub use chain::RootChain;
 pub(crate) use engine::{RootEvent, RootInbox};
 pub use start::RootLink;
-pub(crate) use start::RootSide;
+pub(crate) use start::{RootSide, genesis_root};
 pub use wire::{InProcessNetwork, NetworkMailbox, NetworkMessage, NetworkTransport};

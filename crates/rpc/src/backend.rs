@@ -8,8 +8,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
+use alloy_consensus::Transaction as _;
 use alloy_eips::eip2930::AccessListResult;
-use alloy_primitives::{Address, B256, Bytes, Signature};
+use alloy_primitives::{Address, B256, Bloom, Bytes, Signature};
 use alloy_rpc_types_eth::simulate::{SimulatePayload, SimulatedBlock};
 use alloy_rpc_types_eth::state::StateOverride;
 use alloy_rpc_types_eth::{BlockOverrides, EIP1186AccountProofResponse, SyncInfo, TransactionRequest};
@@ -22,6 +23,8 @@ use anfs_primitives::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+
+use crate::network::NetworkInfo;
 
 /// Why the node could not answer; each variant becomes the error code and words that geth has for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +71,64 @@ pub enum BackendError {
     Internal(String),
 }
 
-/// A decided block with all that a client can ask of it. Shared, never copied.
+/// What every block shows of itself, a shard's as well as the network's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockSummary {
+    /// The hash that names the block.
+    pub hash: B256,
+    /// Hash of the block before it.
+    pub parent: B256,
+    /// Position in its chain.
+    pub height: Height,
+    /// Who got the tips.
+    pub beneficiary: Address,
+    /// Root of the accounts after it.
+    pub state_root: B256,
+    /// Ethereum's ordered trie root of the transactions.
+    pub transactions_root: B256,
+    /// Ethereum's ordered trie root of the receipts.
+    pub receipts_root: B256,
+    /// Union of the receipts' blooms.
+    pub logs_bloom: Bloom,
+    /// Gas that it may use.
+    pub gas_limit: u64,
+    /// Gas that it used.
+    pub gas_used: u64,
+    /// Base fee, in wei.
+    pub base_fee: u64,
+    /// Unix time in seconds, as contracts see it.
+    pub timestamp: u64,
+    /// What contracts read as PREVRANDAO.
+    pub prev_randao: B256,
+    /// Size of the encoded block, in bytes.
+    pub size: u64,
+}
+
+/// A block that clients can ask for. Shared, never copied.
+pub trait ShownBlock: Send + Sync + Debug {
+    /// What it shows of itself.
+    fn summary(&self) -> BlockSummary;
+
+    /// Its place in its chain.
+    fn height(&self) -> Height;
+
+    /// The hash that names it.
+    fn hash(&self) -> B256;
+
+    /// The transactions that it lists, in order.
+    fn transactions(&self) -> &[RecoveredTransaction];
+
+    /// Their receipts, one a transaction.
+    fn receipts(&self) -> &[Receipt];
+
+    /// What the transaction at an index paid for a unit of gas, in wei; zero past the last.
+    fn gas_price(&self, index: usize) -> u128;
+
+    /// The shard block that it is; `None` for a block of the whole network.
+    fn shard(&self) -> Option<&RpcBlock>;
+}
+
+/// A decided block of a shard with all that a client can ask of it.
 #[derive(Debug, Clone)]
 pub struct RpcBlock {
     /// Header and hash.
@@ -97,47 +157,77 @@ impl RpcBlock {
     }
 }
 
-/// A header with what is not in it but derived from the chain spec.
-#[derive(Debug, Clone)]
-pub struct RpcHeader {
-    /// Header and hash.
-    pub header: SealedHeader,
-    /// Unix time in seconds, as contracts see it.
-    pub timestamp: u64,
-    /// What contracts read as PREVRANDAO.
-    pub prev_randao: B256,
-    /// Size of the encoded block, in bytes.
-    pub size: u64,
+impl ShownBlock for RpcBlock {
+    fn summary(&self) -> BlockSummary {
+        let header = &self.header;
+        BlockSummary {
+            hash: header.hash(),
+            parent: header.parent,
+            height: header.height,
+            beneficiary: header.beneficiary,
+            state_root: header.state_root,
+            transactions_root: header.transactions_root,
+            receipts_root: header.receipts_root,
+            logs_bloom: header.logs_bloom,
+            gas_limit: header.gas_limit,
+            gas_used: header.gas_used,
+            base_fee: header.base_fee,
+            timestamp: self.timestamp,
+            prev_randao: self.prev_randao,
+            size: self.size,
+        }
+    }
+
+    fn height(&self) -> Height {
+        self.header.height
+    }
+
+    fn hash(&self) -> B256 {
+        self.header.hash()
+    }
+
+    fn transactions(&self) -> &[RecoveredTransaction] {
+        &self.transactions
+    }
+
+    fn receipts(&self) -> &[Receipt] {
+        &self.receipts
+    }
+
+    fn gas_price(&self, index: usize) -> u128 {
+        let base_fee = Some(self.header.base_fee);
+        self.transactions.get(index).map_or(0, |tx| tx.envelope().effective_gas_price(base_fee))
+    }
+
+    fn shard(&self) -> Option<&RpcBlock> {
+        Some(self)
+    }
 }
 
-/// Decided blocks. Only what is decided and on disk is visible here; there are no reorganisations.
+/// Blocks that are final in the eyes of whoever serves them: a shard's decided blocks, or the network's. Only what is on
+/// disk is visible here; there are no reorganisations.
 pub trait ChainReader: Send + Sync + Debug {
     /// The EIP-155 chain id.
     fn chain_id(&self) -> u64;
 
-    /// The newest decided block. Called several times a request: must be a pointer copy.
-    fn head(&self) -> Arc<RpcBlock>;
+    /// The newest block. Called several times a request: must be a pointer copy.
+    fn head(&self) -> Arc<dyn ShownBlock>;
 
-    /// A decided block by height, or `None` above the head.
+    /// A block by height, or `None` above the head.
     ///
     /// # Errors
     /// [`BackendError::Internal`] when the disk fails.
-    fn block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, BackendError>;
+    fn block(&self, height: Height) -> Result<Option<Arc<dyn ShownBlock>>, BackendError>;
 
-    /// A header by height: cheaper than the block where the node keeps headers in memory.
+    /// A block's summary by height: cheaper than the block where the node keeps summaries in memory.
     ///
     /// # Errors
     /// As [`ChainReader::block`].
-    fn header(&self, height: Height) -> Result<Option<RpcHeader>, BackendError> {
-        Ok(self.block(height)?.map(|block| RpcHeader {
-            header: block.header.clone(),
-            timestamp: block.timestamp,
-            prev_randao: block.prev_randao,
-            size: block.size,
-        }))
+    fn header(&self, height: Height) -> Result<Option<BlockSummary>, BackendError> {
+        Ok(self.block(height)?.map(|block| block.summary()))
     }
 
-    /// The height of a decided block.
+    /// The height of a block.
     ///
     /// # Errors
     /// As [`ChainReader::block`].
@@ -307,6 +397,12 @@ pub trait TxPool: Send + Sync + Debug {
     /// [`BackendError::Rejected`] in geth's words.
     fn submit(&self, raw: Bytes) -> Result<B256, BackendError>;
 
+    /// As [`Self::submit`], of a transaction of this network whose sender was recovered already.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    fn submit_recovered(&self, tx: RecoveredTransaction) -> Result<B256, BackendError>;
+
     /// Nonce after the sender's executable transactions; `None` when the pool holds none of them.
     fn pending_nonce(&self, sender: &Address) -> Option<u64>;
 
@@ -332,7 +428,7 @@ pub trait TxPool: Send + Sync + Debug {
 /// News, by bounded broadcast: a receiver that lags is dropped by the server, never waited for.
 pub trait Events: Send + Sync + Debug {
     /// Every block from now on, in height order, once it is visible in [`ChainReader`].
-    fn blocks(&self) -> broadcast::Receiver<Arc<RpcBlock>>;
+    fn blocks(&self) -> broadcast::Receiver<Arc<dyn ShownBlock>>;
 
     /// Every transaction that becomes executable in the pool from now on.
     fn pending_transactions(&self) -> broadcast::Receiver<RecoveredTransaction>;
@@ -599,6 +695,8 @@ pub struct Backend {
     pub shard: Arc<dyn ShardInfo>,
     /// Health and metrics.
     pub probe: Arc<dyn Probe>,
+    /// What a network of several shards has besides; `None` for a shard's own chain.
+    pub network: Option<Arc<dyn NetworkInfo>>,
     /// Unlocked accounts of a development network.
     pub signer: Option<Arc<dyn Signer>>,
     /// Control of a development network.

@@ -37,15 +37,20 @@ impl MethodMetrics {
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     pub(crate) api: Arc<Api>,
-    by_method: Vec<MethodMetrics>,
-    unknown: MethodMetrics,
+    by_method: Arc<[MethodMetrics]>,
+    unknown: Arc<MethodMetrics>,
 }
 
 impl Dispatcher {
     pub(crate) fn new(api: Arc<Api>) -> Self {
         // Handles are made once: a look-up by labels costs more than many of the calls.
         let by_method = METHODS.iter().map(|method| MethodMetrics::new(method.name)).collect();
-        Self { api, by_method, unknown: MethodMetrics::new("unknown") }
+        Self { api, by_method, unknown: Arc::new(MethodMetrics::new("unknown")) }
+    }
+
+    /// One for another endpoint, that counts into the same metrics.
+    pub(crate) fn beside(&self, api: Arc<Api>) -> Self {
+        Self { api, by_method: Arc::clone(&self.by_method), unknown: Arc::clone(&self.unknown) }
     }
 
     /// The answer to a message; `None` when it asked for none.
@@ -140,7 +145,7 @@ impl Dispatcher {
                 let reply = methods::run(&self.api, &METHODS[index], params, session, starts).await;
                 (&self.by_method[index], reply)
             }
-            None => (&self.unknown, Err(methods::unknown(&request.method))),
+            None => (&*self.unknown, Err(methods::unknown(&request.method))),
         };
         metrics.requests.increment(1);
         if reply.is_err() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +17,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::config::RpcConfig;
 use crate::dispatch::Dispatcher;
+use crate::endpoints::Endpoints;
 use crate::error::{INVALID_REQUEST, RpcError};
 use crate::wire::error_response;
 use crate::ws;
@@ -32,13 +33,13 @@ pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 /// What every route shares.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
-    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// Builds the routes.
 pub(crate) fn router(shared: Shared) -> Router {
-    let config = &shared.dispatcher.api.config;
+    let config = &shared.endpoints.main().api.config;
     let origins = if config.cors_origins.is_empty() {
         AllowOrigin::from(Any)
     } else {
@@ -51,15 +52,17 @@ pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
         .route("/", any(entry))
         .route("/ws", any(entry))
+        .route("/shard/{domain}", any(shard_entry))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .fallback(unknown)
         .layer(cors)
         .with_state(shared)
 }
 
 async fn ready(State(shared): State<Shared>) -> Response {
-    match shared.dispatcher.api.backend.probe.ready() {
+    match shared.endpoints.main().api.backend.probe.ready() {
         Ok(()) => "ready\n".into_response(),
         Err(waiting) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {waiting}\n")).into_response(),
     }
@@ -67,23 +70,45 @@ async fn ready(State(shared): State<Shared>) -> Response {
 
 async fn metrics(State(shared): State<Shared>) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
-    ([(CONTENT_TYPE, kind)], shared.dispatcher.api.backend.probe.metrics()).into_response()
+    ([(CONTENT_TYPE, kind)], shared.endpoints.main().api.backend.probe.metrics()).into_response()
+}
+
+async fn unknown() -> Response {
+    let text = "nothing is served here: JSON-RPC is at /, one shard's own chain at /shard/<number>; \
+        health at /healthz and /readyz, metrics at /metrics\n";
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 async fn entry(State(shared): State<Shared>, request: Request<Body>) -> Response {
+    let dispatcher = Arc::clone(shared.endpoints.main());
+    serve(dispatcher, shared.stop, request).await
+}
+
+async fn shard_entry(
+    State(shared): State<Shared>,
+    Path(domain): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    match shared.endpoints.shard(&domain) {
+        Ok(dispatcher) => serve(Arc::clone(dispatcher), shared.stop.clone(), request).await,
+        Err(text) => (StatusCode::NOT_FOUND, text).into_response(),
+    }
+}
+
+async fn serve(dispatcher: Arc<Dispatcher>, stop: watch::Receiver<bool>, request: Request<Body>) -> Response {
     match *request.method() {
-        Method::POST => call(&shared, request).await,
-        Method::GET => upgrade(shared, request).await,
+        Method::POST => call(&dispatcher, request).await,
+        Method::GET => upgrade(dispatcher, stop, request).await,
         _ => (StatusCode::METHOD_NOT_ALLOWED, "send JSON-RPC by POST or WebSocket\n").into_response(),
     }
 }
 
-async fn call(shared: &Shared, request: Request<Body>) -> Response {
+async fn call(dispatcher: &Dispatcher, request: Request<Body>) -> Response {
     if !is_json(request.headers()) {
         let text = "send JSON-RPC with Content-Type: application/json\n";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
     }
-    let config = &shared.dispatcher.api.config;
+    let config = &dispatcher.api.config;
     let body = match tokio::time::timeout(
         Duration::from_millis(config.body_timeout_ms),
         read(config, request),
@@ -94,7 +119,7 @@ async fn call(shared: &Shared, request: Request<Body>) -> Response {
         Ok(Err(refusal)) => return refusal,
         Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive\n").into_response(),
     };
-    match shared.dispatcher.answer(&body, None, &mut Vec::new()).await {
+    match dispatcher.answer(&body, None, &mut Vec::new()).await {
         Some(answer) => ([(CONTENT_TYPE, JSON)], answer).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
@@ -135,8 +160,12 @@ async fn read(config: &RpcConfig, request: Request<Body>) -> Result<Vec<u8>, Res
     Ok(body)
 }
 
-async fn upgrade(shared: Shared, request: Request<Body>) -> Response {
-    let config = &shared.dispatcher.api.config;
+async fn upgrade(
+    dispatcher: Arc<Dispatcher>,
+    stop: watch::Receiver<bool>,
+    request: Request<Body>,
+) -> Response {
+    let config = &dispatcher.api.config;
     if !origin_allowed(config, request.headers()) {
         return (StatusCode::FORBIDDEN, "this origin may not connect\n").into_response();
     }
@@ -151,7 +180,7 @@ async fn upgrade(shared: Shared, request: Request<Body>) -> Response {
     };
     upgrade.max_message_size(config.request_bytes_max).max_frame_size(config.request_bytes_max).on_upgrade(
         async move |socket| {
-            ws::run(socket, shared.dispatcher, shared.stop).await;
+            ws::run(socket, dispatcher, stop).await;
             drop(place);
         },
     )

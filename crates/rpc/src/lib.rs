@@ -2,13 +2,14 @@
 //!
 //! The crate holds the protocol towards clients: shapes, errors, limits, filters, subscriptions. It knows
 //! nothing of consensus, execution or disks: those stand behind the traits of [`backend`], which the node
-//! implements. Only decided blocks are visible, so `safe` and `finalized` are `latest`, and there are no
-//! reorganisations.
+//! implements. Only what is never undone is visible, decided blocks of a shard or final ones of a network, so `safe` and
+//! `finalized` are `latest`, and there are no reorganisations.
 //!
 //! ```text
 //!  POST / ──┐                                   ┌─ quick: on the task ──────────┐
 //!           ├─► dispatch ─► methods (one table) ┼─ heavy: blocking pool, bounded ┼─► backend traits
 //!  WS   / ──┘                                   └─ subscriptions: bounded queues ┘
+//!  POST, WS /shard/<i>: one shard's own chain, on a network of several
 //!  GET /healthz /readyz /metrics
 //! ```
 //!
@@ -22,10 +23,12 @@ mod api;
 pub mod backend;
 pub mod config;
 mod dispatch;
+mod endpoints;
 pub mod error;
 mod head_guard;
 mod http;
 pub mod methods;
+pub mod network;
 mod params;
 mod revert;
 pub mod server;
@@ -35,11 +38,13 @@ mod wire;
 mod ws;
 
 pub use backend::{
-    AccountView, At, Backend, BackendError, CallRequest, ChainReader, Clock, DevnetControl, Events,
-    EvidenceNote, Executor, MonotonicClock, NodeStatus, PoolContent, PoolStatus, Probe, RpcBlock, RpcHeader,
-    SeatReport, SequenceProof, ShardInfo, Signer, StateReader, TxPool, ViewChangeNote, ViewStatus,
+    AccountView, At, Backend, BackendError, BlockSummary, CallRequest, ChainReader, Clock, DevnetControl,
+    Events, EvidenceNote, Executor, MonotonicClock, NodeStatus, PoolContent, PoolStatus, Probe, RpcBlock,
+    SeatReport, SequenceProof, ShardInfo, ShownBlock, Signer, StateReader, TxPool, ViewChangeNote,
+    ViewStatus,
 };
 pub use config::{ConfigError, RpcConfig};
 pub use error::RpcError;
 pub use methods::{METHODS, Method, REFUSED_NAMESPACES};
+pub use network::NetworkInfo;
 pub use server::{RpcServer, RpcServerError};

@@ -73,11 +73,15 @@ const NO_TESTING: &str = "testing_ methods build blocks outside of consensus";
 
 /// Every method that the server knows, by name.
 pub const METHODS: &[Method] = &[
+    quick("anfs_domains", anfs::domains),
     quick("anfs_getCertificate", anfs::certificate),
+    heavy("anfs_getMessage", anfs::message),
+    quick("anfs_getRoute", anfs::route),
     heavy("anfs_getSequence", anfs::sequence),
     heavy("anfs_getSequenceProof", anfs::sequence_proof),
     quick("anfs_getShardHeader", anfs::shard_header),
     heavy("anfs_getSlices", anfs::slices),
+    heavy("anfs_getTransactionLegs", anfs::transaction_legs),
     quick("anfs_status", anfs::status),
     quick("anfs_view", anfs::view),
     refused(

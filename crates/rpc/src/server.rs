@@ -19,10 +19,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-use crate::api::Api;
 use crate::backend::Backend;
 use crate::config::{ConfigError, RpcConfig};
-use crate::dispatch::Dispatcher;
+use crate::endpoints::Endpoints;
 use crate::head_guard::{HeadGuard, Phase};
 use crate::http::{Place, Shared, router};
 
@@ -80,8 +79,8 @@ impl RpcServer {
         };
         let grace = Duration::from_millis(config.shutdown_grace_ms);
         let (stop, stopped) = watch::channel(false);
-        let api = Arc::new(Api::new(backend, config));
-        let shared = Shared { dispatcher: Arc::new(Dispatcher::new(api)), stop: stopped.clone() };
+        let endpoints = Arc::new(Endpoints::new(backend, config));
+        let shared = Shared { endpoints, stop: stopped.clone() };
         let acceptor =
             Acceptor { router: router(shared), places: Arc::clone(&places), stop: stopped, timeouts };
         let accepting = tokio::spawn(acceptor.run(listener));

@@ -1,10 +1,9 @@
 //! Blocks, transactions, receipts and logs in the shapes of Ethereum's execution-apis.
 //!
-//! Header fields that a shard block does not have hold the values of an Ethereum block without them: no
+//! Header fields that no block here has hold the values of an Ethereum block without them: no
 //! uncles, withdrawals, blobs, beacon root or requests.
 
 use std::io;
-use std::sync::Arc;
 
 use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{
@@ -17,11 +16,11 @@ use alloy_primitives::{B256, Bloom, U256};
 use alloy_rpc_types_eth::{
     Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt, Withdrawals,
 };
-use anfs_primitives::{RecoveredTransaction, SealedHeader};
+use anfs_primitives::RecoveredTransaction;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::backend::{ChainReader, RpcBlock, RpcHeader};
+use crate::backend::{BlockSummary, ChainReader, ShownBlock};
 use crate::error::RpcError;
 
 /// A transaction object.
@@ -67,21 +66,21 @@ impl io::Write for Limited {
     }
 }
 
-fn consensus_header(header: &SealedHeader, timestamp: u64, prev_randao: B256) -> EthHeader {
+fn consensus_header(block: &BlockSummary) -> EthHeader {
     EthHeader {
-        parent_hash: header.parent,
+        parent_hash: block.parent,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
-        beneficiary: header.beneficiary,
-        state_root: header.state_root,
-        transactions_root: header.transactions_root,
-        receipts_root: header.receipts_root,
-        logs_bloom: header.logs_bloom,
-        number: header.height.0,
-        gas_limit: header.gas_limit,
-        gas_used: header.gas_used,
-        timestamp,
-        mix_hash: prev_randao,
-        base_fee_per_gas: Some(header.base_fee),
+        beneficiary: block.beneficiary,
+        state_root: block.state_root,
+        transactions_root: block.transactions_root,
+        receipts_root: block.receipts_root,
+        logs_bloom: block.logs_bloom,
+        number: block.height.0,
+        gas_limit: block.gas_limit,
+        gas_used: block.gas_used,
+        timestamp: block.timestamp,
+        mix_hash: block.prev_randao,
+        base_fee_per_gas: Some(block.base_fee),
         withdrawals_root: Some(proofs::calculate_withdrawals_root(&[])),
         blob_gas_used: Some(0),
         excess_blob_gas: Some(0),
@@ -92,35 +91,38 @@ fn consensus_header(header: &SealedHeader, timestamp: u64, prev_randao: B256) ->
 }
 
 /// A header object, as `eth_subscribe` gives it for `newHeads`.
-pub(crate) fn header_object(block: &RpcHeader) -> Header {
-    Header {
-        hash: block.header.hash(),
-        inner: consensus_header(&block.header, block.timestamp, block.prev_randao),
-        total_difficulty: None,
-        size: None,
-    }
+pub(crate) fn header_object(block: &BlockSummary) -> Header {
+    Header { hash: block.hash, inner: consensus_header(block), total_difficulty: None, size: None }
 }
 
-/// The header part of a block.
-pub(crate) fn header_of(block: &RpcBlock) -> Header {
-    Header {
-        hash: block.header.hash(),
-        inner: consensus_header(&block.header, block.timestamp, block.prev_randao),
-        total_difficulty: None,
-        size: None,
+/// Where a block's transactions and logs are said to be.
+#[derive(Clone, Copy)]
+struct Place {
+    hash: B256,
+    number: u64,
+    timestamp: u64,
+}
+
+impl Place {
+    fn of(block: &dyn ShownBlock) -> Self {
+        Self { hash: block.hash(), number: block.height().0, timestamp: block.summary().timestamp }
     }
 }
 
 /// A block object with full transactions or their hashes.
-pub(crate) fn block_object(block: &RpcBlock, full: bool) -> BlockObject {
+pub(crate) fn block_object(block: &dyn ShownBlock, full: bool) -> BlockObject {
+    let summary = block.summary();
     let transactions = if full {
-        let objects = (0..block.transactions.len()).filter_map(|index| transaction_object(block, index));
-        BlockTransactions::Full(objects.collect())
+        let place = Place::of(block);
+        let objects = block.transactions().iter().enumerate();
+        BlockTransactions::Full(
+            objects.map(|(index, tx)| transaction_at(place, index, tx, block.gas_price(index))).collect(),
+        )
     } else {
-        BlockTransactions::Hashes(block.transactions.iter().map(|tx| *tx.hash()).collect())
+        BlockTransactions::Hashes(block.transactions().iter().map(|tx| *tx.hash()).collect())
     };
     Block {
-        header: header_of(block).with_size(Some(U256::from(block.size))),
+        header: header_object(&summary).with_size(Some(U256::from(summary.size))),
         uncles: Vec::new(),
         transactions,
         withdrawals: Some(Withdrawals::default()),
@@ -133,10 +135,12 @@ pub(crate) fn pending_block(
     transactions: &[RecoveredTransaction],
     full: bool,
 ) -> Result<Value, RpcError> {
-    let head = chain.head();
-    let mut header = consensus_header(&head.header, chain.next_timestamp(), B256::ZERO);
-    header.parent_hash = head.header.hash();
-    header.number = head.number() + 1;
+    let head = chain.head().summary();
+    let mut header = consensus_header(&head);
+    header.timestamp = chain.next_timestamp();
+    header.mix_hash = B256::ZERO;
+    header.parent_hash = head.hash;
+    header.number = head.height.0 + 1;
     header.base_fee_per_gas = Some(chain.next_base_fee());
     header.gas_used = 0;
     header.logs_bloom = Bloom::ZERO;
@@ -161,17 +165,21 @@ fn recovered(tx: &RecoveredTransaction) -> Recovered<EthereumTxEnvelope<TxEip484
     Recovered::new_unchecked(tx.envelope().clone(), tx.sender())
 }
 
-/// A transaction of a decided block; `None` past the last.
-pub(crate) fn transaction_object(block: &RpcBlock, index: usize) -> Option<TransactionObject> {
-    let tx = block.transactions.get(index)?;
-    Some(Transaction {
+/// A transaction of a block; `None` past the last.
+pub(crate) fn transaction_object(block: &dyn ShownBlock, index: usize) -> Option<TransactionObject> {
+    let tx = block.transactions().get(index)?;
+    Some(transaction_at(Place::of(block), index, tx, block.gas_price(index)))
+}
+
+fn transaction_at(place: Place, index: usize, tx: &RecoveredTransaction, price: u128) -> TransactionObject {
+    Transaction {
         inner: recovered(tx),
-        block_hash: Some(block.header.hash()),
-        block_number: Some(block.number()),
+        block_hash: Some(place.hash),
+        block_number: Some(place.number),
         transaction_index: Some(index as u64),
-        effective_gas_price: Some(tx.envelope().effective_gas_price(Some(block.header.base_fee))),
-        block_timestamp: Some(block.timestamp),
-    })
+        effective_gas_price: Some(price),
+        block_timestamp: Some(place.timestamp),
+    }
 }
 
 /// A transaction that is not decided.
@@ -188,14 +196,14 @@ pub(crate) fn pending_object(tx: &RecoveredTransaction) -> TransactionObject {
 }
 
 /// A log with its place in the chain.
-fn log_object(block: &RpcBlock, transaction: usize, log_index: u64, log: &alloy_primitives::Log) -> Log {
+fn log_object(place: Place, (index, tx): (usize, B256), log_index: u64, log: &alloy_primitives::Log) -> Log {
     Log {
         inner: log.clone(),
-        block_hash: Some(block.header.hash()),
-        block_number: Some(block.number()),
-        block_timestamp: Some(block.timestamp),
-        transaction_hash: block.transactions.get(transaction).map(|tx| *tx.hash()),
-        transaction_index: Some(transaction as u64),
+        block_hash: Some(place.hash),
+        block_number: Some(place.number),
+        block_timestamp: Some(place.timestamp),
+        transaction_hash: Some(tx),
+        transaction_index: Some(index as u64),
         log_index: Some(log_index),
         removed: false,
     }
@@ -203,34 +211,35 @@ fn log_object(block: &RpcBlock, transaction: usize, log_index: u64, log: &alloy_
 
 /// The logs of a block that satisfy `keep`.
 pub(crate) fn logs_where(
-    block: &Arc<RpcBlock>,
+    block: &dyn ShownBlock,
     keep: impl Fn(&alloy_primitives::Log) -> bool,
 ) -> impl Iterator<Item = Log> {
-    let logs = block
-        .receipts
-        .iter()
-        .enumerate()
-        .flat_map(|(index, receipt)| receipt.logs.iter().map(move |log| (index, log)));
+    let place = Place::of(block);
+    let listed = block.transactions().iter().zip(block.receipts()).enumerate();
+    let logs = listed
+        .flat_map(|(index, (tx, receipt))| receipt.logs.iter().map(move |log| ((index, *tx.hash()), log)));
     (0u64..)
         .zip(logs)
         .filter(move |(_, (_, log))| keep(log))
-        .map(|(log_index, (index, log))| log_object(block, index, log_index, log))
+        .map(move |(log_index, (transaction, log))| log_object(place, transaction, log_index, log))
 }
 
 /// A receipt object; `None` past the last.
-pub(crate) fn receipt_object(block: &RpcBlock, index: usize) -> Option<ReceiptObject> {
-    let (tx, receipt) = (block.transactions.get(index)?, block.receipts.get(index)?);
-    let first_log: usize = block.receipts[..index].iter().map(|receipt| receipt.logs.len()).sum();
-    Some(receipt_at(block, index, tx, receipt, first_log as u64))
+pub(crate) fn receipt_object(block: &dyn ShownBlock, index: usize) -> Option<ReceiptObject> {
+    let receipts = block.receipts();
+    let (tx, receipt) = (block.transactions().get(index)?, receipts.get(index)?);
+    let first_log: usize = receipts[..index].iter().map(|receipt| receipt.logs.len()).sum();
+    Some(receipt_at(Place::of(block), index, (tx, block.gas_price(index)), receipt, first_log as u64))
 }
 
 /// The receipts of a block.
-pub(crate) fn receipt_objects(block: &RpcBlock) -> Vec<ReceiptObject> {
+pub(crate) fn receipt_objects(block: &dyn ShownBlock) -> Vec<ReceiptObject> {
+    let place = Place::of(block);
     let mut next_log = 0;
-    let pairs = block.transactions.iter().zip(block.receipts.iter()).enumerate();
+    let pairs = block.transactions().iter().zip(block.receipts()).enumerate();
     pairs
         .map(|(index, (tx, receipt))| {
-            let object = receipt_at(block, index, tx, receipt, next_log);
+            let object = receipt_at(place, index, (tx, block.gas_price(index)), receipt, next_log);
             next_log += receipt.logs.len() as u64;
             object
         })
@@ -238,13 +247,14 @@ pub(crate) fn receipt_objects(block: &RpcBlock) -> Vec<ReceiptObject> {
 }
 
 fn receipt_at(
-    block: &RpcBlock,
+    place: Place,
     index: usize,
-    tx: &RecoveredTransaction,
+    (tx, price): (&RecoveredTransaction, u128),
     receipt: &anfs_primitives::Receipt,
     first_log: u64,
 ) -> ReceiptObject {
-    let logs = (first_log..).zip(&receipt.logs).map(|(at, log)| log_object(block, index, at, log));
+    let here = (index, *tx.hash());
+    let logs = (first_log..).zip(&receipt.logs).map(|(at, log)| log_object(place, here, at, log));
     let consensus = EthReceipt {
         status: receipt.success.into(),
         cumulative_gas_used: receipt.cumulative_gas_used,
@@ -255,10 +265,10 @@ fn receipt_at(
         inner: ReceiptEnvelope::from_typed(receipt.kind, with_bloom),
         transaction_hash: *tx.hash(),
         transaction_index: Some(index as u64),
-        block_hash: Some(block.header.hash()),
-        block_number: Some(block.number()),
+        block_hash: Some(place.hash),
+        block_number: Some(place.number),
         gas_used: receipt.gas_used,
-        effective_gas_price: tx.envelope().effective_gas_price(Some(block.header.base_fee)),
+        effective_gas_price: price,
         blob_gas_used: None,
         blob_gas_price: None,
         from: tx.sender(),

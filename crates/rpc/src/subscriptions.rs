@@ -23,10 +23,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::api::{Api, Reply, logs};
-use crate::backend::RpcBlock;
+use crate::backend::ShownBlock;
 use crate::error::{METHOD_NOT_FOUND, RpcError};
 use crate::params::Params;
-use crate::shapes::{header_of, json, logs_where, pending_object};
+use crate::shapes::{header_object, json, logs_where, pending_object};
 
 /// WebSocket close code: the client did not keep the rules.
 pub(crate) const CLOSE_POLICY: u16 = 1008;
@@ -59,8 +59,8 @@ pub(crate) struct Start {
 /// What a subscription listens to.
 #[derive(Debug)]
 enum Feed {
-    Heads(Receiver<Arc<RpcBlock>>),
-    Logs(Receiver<Arc<RpcBlock>>, Box<Filter>),
+    Heads(Receiver<Arc<dyn ShownBlock>>),
+    Logs(Receiver<Arc<dyn ShownBlock>>, Box<Filter>),
     Pending { news: Receiver<RecoveredTransaction>, full: bool },
 }
 
@@ -181,7 +181,7 @@ impl Session {
         let missed = match start.feed {
             Feed::Heads(mut news) => loop {
                 match news.recv().await {
-                    Ok(block) if self.notify(id, json(&header_of(&block))).await => {}
+                    Ok(block) if self.notify(id, json(&header_object(&block.summary()))).await => {}
                     Ok(_) | Err(RecvError::Closed) => return,
                     Err(RecvError::Lagged(missed)) => break missed,
                 }
@@ -189,7 +189,7 @@ impl Session {
             Feed::Logs(mut news, filter) => loop {
                 match news.recv().await {
                     Ok(block) => {
-                        for log in logs_where(&block, |log| logs::matches(&filter, log)) {
+                        for log in logs_where(&*block, |log| logs::matches(&filter, log)) {
                             if !self.notify(id, json(&log)).await {
                                 return;
                             }

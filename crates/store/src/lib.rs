@@ -27,6 +27,7 @@ mod error;
 mod frame;
 mod index;
 mod lock;
+mod record_log;
 mod root;
 mod segment;
 mod store;
@@ -36,6 +37,7 @@ mod votes;
 
 pub use error::StoreError;
 pub use lock::refuse_if_locked;
+pub use record_log::{RecordLog, RecordLogOptions};
 pub use root::{RootRecovered, RootStore, RootStoreOptions};
 pub use store::{BlockRecord, NewBlock, Recovered, Store, StoreOptions, StoreStats, Tail};
 pub use verify::VerifyReport;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, SyncInfo};
 use anfs_primitives::{BlockHash, Height};
-use anfs_rpc::{AccountView, At, BackendError, ChainReader, RpcBlock, StateReader};
+use anfs_rpc::{AccountView, At, BackendError, ChainReader, ShownBlock, StateReader};
 use anfs_state::{StateRead, WorldState};
 
 use super::{SeatBackend, Served};
@@ -17,14 +17,14 @@ impl ChainReader for SeatBackend {
         seat.context.spec.network.0
     }
 
-    fn head(&self) -> Arc<RpcBlock> {
+    fn head(&self) -> Arc<dyn ShownBlock> {
         let seat = self.seat();
         seat.chain.head()
     }
 
-    fn block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, BackendError> {
+    fn block(&self, height: Height) -> Result<Option<Arc<dyn ShownBlock>>, BackendError> {
         let seat = self.seat();
-        Ok(seat.chain.block(height)?)
+        Ok(seat.chain.block(height)?.map(|block| block as _))
     }
 
     fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, BackendError> {

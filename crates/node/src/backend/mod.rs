@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anfs_consensus::ShardStatus;
 use anfs_primitives::SeatIndex;
-use anfs_rpc::{Backend, BackendError, DevnetControl, MonotonicClock, RpcBlock};
+use anfs_rpc::{Backend, BackendError, DevnetControl, MonotonicClock, ShownBlock};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 use tokio::sync::broadcast;
@@ -23,6 +23,7 @@ use crate::relay::{self, Extent};
 use crate::seat::Seat;
 use crate::transport::Transport;
 
+pub(crate) use pool::recover;
 pub(crate) use shard::describe_hold;
 pub use signer::UnlockedAccounts;
 
@@ -100,6 +101,7 @@ impl SeatBackend {
             events: self.clone(),
             shard: self.clone(),
             probe: self.clone(),
+            network: None,
             signer: signer.map(|signer| signer as Arc<dyn anfs_rpc::Signer>),
             devnet,
             clock: Arc::new(MonotonicClock::default()),
@@ -156,7 +158,7 @@ impl SeatBackend {
 }
 
 impl anfs_rpc::Events for SeatBackend {
-    fn blocks(&self) -> broadcast::Receiver<Arc<RpcBlock>> {
+    fn blocks(&self) -> broadcast::Receiver<Arc<dyn ShownBlock>> {
         self.feed.subscribe()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
 use anfs_mempool::PoolError;
-use anfs_primitives::{RecoveredTransaction, SignedTransaction};
+use anfs_primitives::{NetworkId, RecoveredTransaction, SignedTransaction};
 use anfs_rpc::{BackendError, PoolContent, PoolStatus, TxPool};
 
 use super::{SeatBackend, Served};
@@ -13,10 +13,11 @@ use crate::relay;
 
 impl TxPool for SeatBackend {
     fn submit(&self, raw: Bytes) -> Result<B256, BackendError> {
+        self.submit_recovered(recover(&raw, self.seat().context.spec.network)?)
+    }
+
+    fn submit_recovered(&self, tx: RecoveredTransaction) -> Result<B256, BackendError> {
         let mut seat = self.seat();
-        let signed = SignedTransaction::decode(&raw).map_err(|error| rejected(&error))?;
-        signed.check_network(seat.context.spec.network).map_err(|error| rejected(&error))?;
-        let tx = signed.recover().map_err(|error| rejected(&error))?;
         let mut pending = seat.admit(&tx).map_err(refused)?;
         // Whoever takes over from a seat that stops just now may not have heard of it from that one.
         while seat.context.health.stopping() {
@@ -79,6 +80,13 @@ impl TxPool for SeatBackend {
         let seat = self.seat();
         seat.context.pool.pool.lock().limits().tip_min
     }
+}
+
+/// A transaction of this network, with its sender.
+pub(crate) fn recover(raw: &Bytes, network: NetworkId) -> Result<RecoveredTransaction, BackendError> {
+    let signed = SignedTransaction::decode(raw).map_err(|error| rejected(&error))?;
+    signed.check_network(network).map_err(|error| rejected(&error))?;
+    signed.recover().map_err(|error| rejected(&error))
 }
 
 fn rejected(error: &dyn std::fmt::Display) -> BackendError {

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::map::B256Map;
 use anfs_primitives::{CertifiedRootBlock, Height, RootHash, SealedRootHeader};
 use anfs_store::RootStore;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
 
 use crate::error::NodeError;
@@ -22,6 +23,7 @@ pub struct RootChain {
     genesis: SealedRootHeader,
     archive: Option<Arc<RootStore>>,
     recent: Mutex<Recent>,
+    grew: Condvar,
     news: broadcast::Sender<Arc<CertifiedRootBlock>>,
 }
 
@@ -63,7 +65,8 @@ impl RootChain {
                 }
             }
         }
-        Ok(Self { genesis, archive, recent: Mutex::new(recent), news: broadcast::channel(BLOCKS_BUFFERED).0 })
+        let (recent, news) = (Mutex::new(recent), broadcast::channel(BLOCKS_BUFFERED).0);
+        Ok(Self { genesis, archive, recent, grew: Condvar::new(), news })
     }
 
     /// Makes the next block visible, which is final and on disk; any other one is known or has a gap below it, and
@@ -74,6 +77,7 @@ impl RootChain {
             return;
         }
         recent.push(block.clone());
+        self.grew.notify_all();
         // Under the lock, so that news come in order. No one need be listening.
         drop(self.news.send(block.clone()));
     }
@@ -142,5 +146,14 @@ impl RootChain {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<CertifiedRootBlock>> {
         self.news.subscribe()
+    }
+
+    /// Waits until there is a block above a height, but no longer than this.
+    pub(crate) fn wait_above(&self, height: Height, limit: Duration) {
+        let mut recent = self.recent.lock();
+        if recent.head() <= height {
+            // What is there is looked at either way.
+            let _timed_out = self.grew.wait_for(&mut recent, limit);
+        }
     }
 }

@@ -143,7 +143,7 @@ fn a_full_disk_is_named_and_costs_nothing_but_time() {
 
     // Reads and admissions go on.
     let stuck = backend.chain.head();
-    assert!(backend.chain.block(stuck.header.height).unwrap().is_some());
+    assert!(backend.chain.block(stuck.height()).unwrap().is_some());
     assert!(
         backend.state.account(At::Pending, &Address::repeat_byte(0x77)).unwrap().balance
             > alloy_primitives::U256::ZERO

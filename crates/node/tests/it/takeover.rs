@@ -210,7 +210,7 @@ fn subscribers_hear_every_head_once_whichever_seat_serves_them() {
     }
     assert!(told.len() > 20);
     for pair in told.windows(2) {
-        assert_eq!(pair[1].header.parent, pair[0].header.hash(), "no gap and no repetition");
+        assert_eq!(pair[1].summary().parent, pair[0].hash(), "no gap and no repetition");
     }
     let announced: Vec<B256> = std::iter::from_fn(|| pending.try_recv().ok()).map(|tx| *tx.hash()).collect();
     assert_eq!(announced, expected);

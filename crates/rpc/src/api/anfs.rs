@@ -1,9 +1,12 @@
 //! `anfs_`: what only this network has. Shapes are those of the protocol's types, in camel case.
 //!
-//! spec: PROTOCOL §2–4
+//! On a network of several shards the last parameter of the methods about one shard's chain is the shard's number; without
+//! it they speak of shard 1.
+//!
+//! spec: PROTOCOL §2–4, §8, §9
 
 use alloy_eips::BlockId;
-use alloy_primitives::{B256, Bytes, U64};
+use alloy_primitives::{Address, B256, Bytes, U64};
 use anfs_primitives::{BlockHash, Boundary, Entry, Height, ShardHeader, encode};
 use serde::Serialize;
 
@@ -26,21 +29,26 @@ struct HeaderObject<'a> {
     header: &'a ShardHeader,
 }
 
+/// `anfs_getShardHeader(block = latest, domain)`
 pub(crate) fn shard_header(api: &Api, mut params: Params<'_>) -> Reply {
     let id = params.block_or_latest()?;
+    let shard = api.shard(params.optional()?)?;
     params.end()?;
-    let block = api.block(id)?;
-    json(&block.as_ref().map(|block| HeaderObject {
+    let block = shard.block(id)?;
+    json(&block.as_ref().and_then(|block| block.shard()).map(|block| HeaderObject {
         hash: block.header.hash(),
         encoded: encode(block.header.header()).into(),
         header: block.header.header(),
     }))
 }
 
+/// `anfs_getCertificate(block = latest, domain)`
 pub(crate) fn certificate(api: &Api, mut params: Params<'_>) -> Reply {
     let id = params.block_or_latest()?;
+    let shard = api.shard(params.optional()?)?;
     params.end()?;
-    json(&api.block(id)?.and_then(|block| block.certificate.clone()))
+    let block = shard.block(id)?;
+    json(&block.as_ref().and_then(|block| block.shard()?.certificate.as_ref()))
 }
 
 #[derive(Serialize)]
@@ -53,11 +61,14 @@ struct SliceObject {
     checkers: Vec<usize>,
 }
 
+/// `anfs_getSlices(block = latest, domain)`
 pub(crate) fn slices(api: &Api, mut params: Params<'_>) -> Reply {
     let id = params.block_or_latest()?;
+    let shard = api.shard(params.optional()?)?;
     params.end()?;
-    let Some(block) = api.block(id)? else { return Ok("null".to_owned()) };
-    let checkers = api.backend.shard.slice_checkers(block.header.height)?.unwrap_or_default();
+    let block = shard.block(id)?;
+    let Some(block) = block.as_ref().and_then(|block| block.shard()) else { return Ok("null".to_owned()) };
+    let checkers = shard.shard.slice_checkers(block.header.height)?.unwrap_or_default();
     let slices: Vec<_> = block
         .header
         .boundaries
@@ -73,10 +84,19 @@ pub(crate) fn slices(api: &Api, mut params: Params<'_>) -> Reply {
     json(&slices)
 }
 
+/// `anfs_getSequenceProof(transaction, domain = where it was executed)`
 pub(crate) fn sequence_proof(api: &Api, mut params: Params<'_>) -> Reply {
     let hash: B256 = params.required()?;
+    let domain = params.optional()?;
     params.end()?;
-    json(&api.backend.shard.sequence_proof(&hash)?)
+    if domain.is_none()
+        && let Some(network) = &api.backend.network
+        && let Some(legs) = network.legs(&hash)?
+        && let Some(shard) = legs.legs.first().and_then(|leg| network.shard(leg.place.domain))
+    {
+        return json(&shard.shard.sequence_proof(&hash)?);
+    }
+    json(&api.shard(domain)?.shard.sequence_proof(&hash)?)
 }
 
 #[derive(Serialize)]
@@ -99,14 +119,16 @@ struct SequenceObject {
     entries: Vec<EntryObject>,
 }
 
-/// `anfs_getSequence(block, first entry = 0, count = all up to a limit)`
+/// `anfs_getSequence(block, first entry = 0, count = all up to a limit, domain)`
 pub(crate) fn sequence(api: &Api, mut params: Params<'_>) -> Reply {
     let id: BlockId = params.block_or_latest()?;
     let first: Option<U64> = params.optional()?;
     let count: Option<U64> = params.optional()?;
+    let shard = api.shard(params.optional()?)?;
     params.end()?;
-    let Some(block) = api.block(id)? else { return Ok("null".to_owned()) };
-    let Some(body) = api.backend.shard.sequence(block.header.height)? else { return Ok("null".to_owned()) };
+    let block = shard.block(id)?;
+    let Some(block) = block.as_ref().and_then(|block| block.shard()) else { return Ok("null".to_owned()) };
+    let Some(body) = shard.shard.sequence(block.header.height)? else { return Ok("null".to_owned()) };
     let as_index = |value: U64| usize::try_from(value.to::<u64>()).unwrap_or(usize::MAX);
     let count = count.map_or(ENTRIES_MAX, as_index).min(ENTRIES_MAX);
     let wanted = body.entries.iter().enumerate().skip(first.map_or(0, as_index)).take(count);
@@ -143,17 +165,45 @@ struct StatusObject {
     node: NodeStatus,
 }
 
-pub(crate) fn view(api: &Api, params: Params<'_>) -> Reply {
+/// `anfs_view(domain)`
+pub(crate) fn view(api: &Api, mut params: Params<'_>) -> Reply {
+    let shard = api.shard(params.optional()?)?;
     params.end()?;
-    json(&api.backend.shard.view())
+    json(&shard.shard.view())
 }
 
-pub(crate) fn status(api: &Api, params: Params<'_>) -> Reply {
+/// `anfs_status(domain)`
+pub(crate) fn status(api: &Api, mut params: Params<'_>) -> Reply {
+    let shard = api.shard(params.optional()?)?;
     params.end()?;
-    let chain = &api.backend.chain;
     json(&StatusObject {
-        chain_id: chain.chain_id(),
-        head: chain.head().header.hash(),
-        node: api.backend.shard.status(),
+        chain_id: shard.chain.chain_id(),
+        head: shard.chain.head().hash(),
+        node: shard.shard.status(),
     })
+}
+
+pub(crate) fn domains(api: &Api, params: Params<'_>) -> Reply {
+    params.end()?;
+    json(&api.network()?.domains()?)
+}
+
+/// `anfs_getRoute(address, block = latest)`
+pub(crate) fn route(api: &Api, mut params: Params<'_>) -> Reply {
+    let address: Address = params.required()?;
+    let at = api.at(params.block_or_latest()?)?;
+    params.end()?;
+    json(&api.network()?.route(at, &address)?)
+}
+
+pub(crate) fn message(api: &Api, mut params: Params<'_>) -> Reply {
+    let id: B256 = params.required()?;
+    params.end()?;
+    json(&api.network()?.message(&id)?)
+}
+
+pub(crate) fn transaction_legs(api: &Api, mut params: Params<'_>) -> Reply {
+    let hash: B256 = params.required()?;
+    params.end()?;
+    api.json(&api.network()?.legs(&hash)?)
 }

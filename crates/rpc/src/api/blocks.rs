@@ -28,7 +28,7 @@ pub(crate) fn chain_id(api: &Api, params: Params<'_>) -> Reply {
 
 pub(crate) fn block_number(api: &Api, params: Params<'_>) -> Reply {
     params.end()?;
-    json(&U64::from(api.backend.chain.head().number()))
+    json(&U64::from(api.backend.chain.head().height().0))
 }
 
 pub(crate) fn syncing(api: &Api, params: Params<'_>) -> Reply {
@@ -60,7 +60,7 @@ pub(crate) fn by_hash(api: &Api, mut params: Params<'_>) -> Reply {
 
 fn block_reply(api: &Api, id: BlockId, full: bool) -> Reply {
     match api.block(id)? {
-        Some(block) => api.json(&block_object(&block, full)),
+        Some(block) => api.json(&block_object(&*block, full)),
         None => Ok(NULL.to_owned()),
     }
 }
@@ -88,7 +88,7 @@ pub(crate) fn transaction_count_by_hash(api: &Api, mut params: Params<'_>) -> Re
     let hash: B256 = params.required()?;
     params.end()?;
     let block = api.block(hash.into())?;
-    json(&block.map(|block| U64::from(block.transactions.len())))
+    json(&block.map(|block| U64::from(block.transactions().len())))
 }
 
 pub(crate) fn transaction_count_by_number(api: &Api, mut params: Params<'_>) -> Reply {
@@ -98,7 +98,7 @@ pub(crate) fn transaction_count_by_number(api: &Api, mut params: Params<'_>) -> 
         return json(&U64::from(api.backend.pool.best(PENDING_TRANSACTIONS_MAX).len()));
     }
     let block = api.block(number.into())?;
-    json(&block.map(|block| U64::from(block.transactions.len())))
+    json(&block.map(|block| U64::from(block.transactions().len())))
 }
 
 pub(crate) fn uncle_count_by_hash(api: &Api, mut params: Params<'_>) -> Reply {
@@ -131,7 +131,7 @@ pub(crate) fn transaction_by_hash(api: &Api, mut params: Params<'_>) -> Reply {
     let hash: B256 = params.required()?;
     params.end()?;
     if let Some((block, index)) = api.locate(&hash)? {
-        return json(&transaction_object(&block, index));
+        return json(&transaction_object(&*block, index));
     }
     json(&api.backend.pool.get(&hash).as_ref().map(pending_object))
 }
@@ -149,13 +149,13 @@ pub(crate) fn transaction_by_block_number(api: &Api, mut params: Params<'_>) -> 
 fn transaction_at(api: &Api, id: BlockId, mut params: Params<'_>) -> Reply {
     let index: Index = params.required()?;
     params.end()?;
-    json(&api.block(id)?.and_then(|block| transaction_object(&block, index.0)))
+    json(&api.block(id)?.and_then(|block| transaction_object(&*block, index.0)))
 }
 
 pub(crate) fn raw_transaction_by_hash(api: &Api, mut params: Params<'_>) -> Reply {
     let hash: B256 = params.required()?;
     params.end()?;
-    let decided = api.locate(&hash)?.and_then(|(block, index)| block.transactions.get(index).cloned());
+    let decided = api.locate(&hash)?.and_then(|(block, index)| block.transactions().get(index).cloned());
     match decided.or_else(|| api.backend.pool.get(&hash)) {
         Some(tx) => json(tx.encoded()),
         None => Ok(NULL.to_owned()),
@@ -176,20 +176,20 @@ fn raw_transaction_at(api: &Api, id: BlockId, mut params: Params<'_>) -> Reply {
     let index: Index = params.required()?;
     params.end()?;
     let block = api.block(id)?;
-    let tx = block.as_ref().and_then(|block| block.transactions.get(index.0));
+    let tx = block.as_ref().and_then(|block| block.transactions().get(index.0));
     json(&tx.map(anfs_primitives::RecoveredTransaction::encoded))
 }
 
 pub(crate) fn receipt(api: &Api, mut params: Params<'_>) -> Reply {
     let hash: B256 = params.required()?;
     params.end()?;
-    json(&api.locate(&hash)?.and_then(|(block, index)| receipt_object(&block, index)))
+    json(&api.locate(&hash)?.and_then(|(block, index)| receipt_object(&*block, index)))
 }
 
 pub(crate) fn block_receipts(api: &Api, mut params: Params<'_>) -> Reply {
     let id: BlockId = params.required()?;
     params.end()?;
-    api.json(&api.block(id)?.map(|block| receipt_objects(&block)))
+    api.json(&api.block(id)?.map(|block| receipt_objects(&*block)))
 }
 
 /// The hot path: one parse, one call of the pool, one line out.
@@ -221,10 +221,10 @@ pub(crate) async fn send_raw_transaction_sync(api: Arc<Api>, raw: Bytes, timeout
     let decided = async {
         loop {
             match blocks.recv().await {
-                Ok(block) if !block.transactions.iter().any(|tx| *tx.hash() == hash) => {}
+                Ok(block) if !block.transactions().iter().any(|tx| *tx.hash() == hash) => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => {
                     if let Some((block, index)) = api.locate(&hash)? {
-                        return json(&receipt_object(&block, index));
+                        return json(&receipt_object(&*block, index));
                     }
                 }
                 Err(RecvError::Closed) => return Err(RpcError::server("the node is stopping")),

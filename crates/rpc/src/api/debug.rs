@@ -4,7 +4,7 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions};
-use anfs_primitives::Receipt;
+use anfs_primitives::{Height, Receipt};
 
 use super::{Api, Reply, blocks};
 use crate::error::RpcError;
@@ -41,17 +41,17 @@ fn trace_block(api: &Api, id: BlockId, mut params: Params<'_>) -> Reply {
     let options: GethDebugTracingOptions = params.optional()?.unwrap_or_default();
     params.end()?;
     let block = api.block(id)?.ok_or_else(|| RpcError::server("block not found"))?;
-    if block.header.height.0 == 0 {
+    if block.height() == Height::ZERO {
         return Err(RpcError::server("genesis is not traceable"));
     }
-    api.json(&api.backend.executor.trace_block(block.header.height, options)?)
+    api.json(&api.backend.executor.trace_block(block.height(), options)?)
 }
 
 pub(crate) fn raw_receipts(api: &Api, mut params: Params<'_>) -> Reply {
     let id: BlockId = params.required()?;
     params.end()?;
     let block = api.block(id)?.ok_or_else(|| RpcError::server("block not found"))?;
-    api.json(&block.receipts.iter().map(Receipt::encoded_2718).map(Bytes::from).collect::<Vec<_>>())
+    api.json(&block.receipts().iter().map(Receipt::encoded_2718).map(Bytes::from).collect::<Vec<_>>())
 }
 
 pub(crate) fn raw_transaction(api: &Api, params: Params<'_>) -> Reply {

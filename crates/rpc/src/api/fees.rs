@@ -8,7 +8,7 @@ use anfs_primitives::Height;
 use serde::Deserialize;
 
 use super::{Api, Reply};
-use crate::backend::RpcBlock;
+use crate::backend::{BlockSummary, ShownBlock};
 use crate::error::RpcError;
 use crate::params::Params;
 use crate::shapes::json;
@@ -37,10 +37,10 @@ pub(crate) fn suggested_tip(api: &Api) -> Result<u128, RpcError> {
     let chain = &api.backend.chain;
     let head = chain.head();
     let mut tips: Vec<u128> = Vec::new();
-    sample_tips(&head, &mut tips);
-    for back in 1..TIP_BLOCKS.min(head.number() + 1) {
-        if let Some(block) = chain.block(Height(head.number() - back))? {
-            sample_tips(&block, &mut tips);
+    sample_tips(&*head, &mut tips);
+    for back in 1..TIP_BLOCKS.min(head.height().0 + 1) {
+        if let Some(block) = chain.block(Height(head.height().0 - back))? {
+            sample_tips(&*block, &mut tips);
         }
     }
     let floor = api.backend.pool.min_tip();
@@ -52,9 +52,9 @@ pub(crate) fn suggested_tip(api: &Api) -> Result<u128, RpcError> {
     Ok((*tip).max(floor))
 }
 
-fn sample_tips(block: &RpcBlock, tips: &mut Vec<u128>) {
-    let base_fee = block.header.base_fee;
-    let paid = block.transactions.iter().take(TIP_SAMPLES);
+fn sample_tips(block: &dyn ShownBlock, tips: &mut Vec<u128>) {
+    let base_fee = block.summary().base_fee;
+    let paid = block.transactions().iter().take(TIP_SAMPLES);
     tips.extend(paid.filter_map(|tx| tx.envelope().effective_tip_per_gas(base_fee)));
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn history(api: &Api, mut params: Params<'_>) -> Reply {
     check_percentiles(&percentiles)?;
 
     let chain = &api.backend.chain;
-    let (head, newest) = (chain.head().header.height, api.height(newest));
+    let (head, newest) = (chain.head().height(), api.height(newest));
     if newest > head {
         let text = format!("request beyond head block: requested {newest}, head {head}");
         return Err(RpcError::server(text));
@@ -106,10 +106,10 @@ pub(crate) fn history(api: &Api, mut params: Params<'_>) -> Reply {
     for height in history.oldest_block..=newest.0 {
         let missing = || RpcError::internal(format!("block {height} is missing on disk"));
         let (header, reward) = if percentiles.is_empty() {
-            (chain.header(Height(height))?.ok_or_else(missing)?.header, None)
+            (chain.header(Height(height))?.ok_or_else(missing)?, None)
         } else {
             let block = chain.block(Height(height))?.ok_or_else(missing)?;
-            (block.header.clone(), Some(block_rewards(&block, &percentiles)))
+            (block.summary(), Some(block_rewards(&*block, &percentiles)))
         };
         history.base_fee_per_gas.push(u128::from(header.base_fee));
         history.base_fee_per_blob_gas.push(1);
@@ -118,7 +118,7 @@ pub(crate) fn history(api: &Api, mut params: Params<'_>) -> Reply {
         rewards.extend(reward);
     }
     let next = match chain.header(newest.next())? {
-        Some(next) => next.header.base_fee,
+        Some(next) => next.base_fee,
         None => chain.next_base_fee(),
     };
     history.base_fee_per_gas.push(u128::from(next));
@@ -150,16 +150,16 @@ fn ratio(used: u64, limit: u64) -> f64 {
 
 /// The tip at each percentile of the block's gas, cheapest transactions first.
 #[expect(clippy::cast_precision_loss, reason = "percentiles of gas, which is far below 2^53")]
-fn block_rewards(block: &RpcBlock, percentiles: &[f64]) -> Vec<u128> {
-    let base_fee = block.header.base_fee;
-    let mut paid: Vec<TxGasAndReward> = (block.transactions.iter().zip(block.receipts.iter()))
+fn block_rewards(block: &dyn ShownBlock, percentiles: &[f64]) -> Vec<u128> {
+    let BlockSummary { base_fee, gas_used, .. } = block.summary();
+    let mut paid: Vec<TxGasAndReward> = (block.transactions().iter().zip(block.receipts()))
         .map(|(tx, receipt)| TxGasAndReward {
             gas_used: receipt.gas_used,
             reward: tx.envelope().effective_tip_per_gas(base_fee).unwrap_or_default(),
         })
         .collect();
     paid.sort();
-    let total = block.header.gas_used as f64;
+    let total = gas_used as f64;
     let mut paid = paid.into_iter();
     let mut current = paid.next();
     let mut gas = current.map_or(0, |tx| tx.gas_used);

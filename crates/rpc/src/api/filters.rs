@@ -133,13 +133,13 @@ pub(crate) fn new_filter(api: &Api, mut params: Params<'_>) -> Reply {
     let filter: Filter = params.required()?;
     params.end()?;
     logs::check(&filter)?;
-    let next = api.backend.chain.head().header.height.next();
+    let next = api.backend.chain.head().height().next();
     api.filters.install(Cursor::Logs { filter: Arc::new(filter), next })
 }
 
 pub(crate) fn new_block_filter(api: &Api, params: Params<'_>) -> Reply {
     params.end()?;
-    let next = api.backend.chain.head().header.height.next();
+    let next = api.backend.chain.head().height().next();
     api.filters.install(Cursor::Blocks { next })
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn uninstall(api: &Api, mut params: Params<'_>) -> Reply {
 pub(crate) fn changes(api: &Api, mut params: Params<'_>) -> Reply {
     let id: U128 = params.required()?;
     params.end()?;
-    let head = api.backend.chain.head().header.height;
+    let head = api.backend.chain.head().height();
     match api.filters.poll(id, head)? {
         Poll::Blocks { from } => {
             let hashes = block_hashes(api, from, head);
@@ -203,7 +203,7 @@ fn block_hashes(api: &Api, from: Height, head: Height) -> Result<Vec<B256>, RpcE
     let mut hashes = Vec::new();
     for height in first..=head.0 {
         if let Some(header) = api.backend.chain.header(Height(height))? {
-            hashes.push(header.header.hash());
+            hashes.push(header.hash);
         }
     }
     Ok(hashes)

@@ -1,13 +1,12 @@
 //! `eth_getLogs`: searches bounded in blocks and in results, by bloom first.
 
-use std::sync::Arc;
-
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::Log as RawLog;
 use alloy_rpc_types_eth::{Filter, FilterBlockOption, FilteredParams, Log};
 use anfs_primitives::Height;
 
 use super::{Api, Reply};
+use crate::backend::ShownBlock;
 use crate::error::RpcError;
 use crate::params::Params;
 use crate::shapes::logs_where;
@@ -47,7 +46,7 @@ pub(crate) fn search(api: &Api, filter: &Filter) -> Result<Vec<Log>, RpcError> {
         FilterBlockOption::AtBlockHash(hash) => {
             let block = api.block(hash.into())?.ok_or_else(|| RpcError::server("unknown block"))?;
             let mut found = Vec::new();
-            collect(api, filter, &block, &mut found)?;
+            collect(api, filter, &*block, &mut found)?;
             Ok(found)
         }
         FilterBlockOption::Range { from_block, to_block } => {
@@ -71,7 +70,7 @@ pub(crate) fn search_range(
     to: Height,
 ) -> Result<Vec<Log>, RpcError> {
     let chain = &api.backend.chain;
-    let to = to.min(chain.head().header.height);
+    let to = to.min(chain.head().height());
     let blocks_max = api.config.logs_blocks_max;
     if to.0.saturating_sub(from.0) >= blocks_max {
         let text = format!("query exceeds max block range {blocks_max}: ask for fewer blocks at once");
@@ -82,7 +81,7 @@ pub(crate) fn search_range(
     let mut found = Vec::new();
     for height in from.0..=to.0 {
         let Some(header) = chain.header(Height(height))? else { continue };
-        let bloom = header.header.logs_bloom;
+        let bloom = header.logs_bloom;
         if bloom.is_zero()
             || !FilteredParams::matches_address(bloom, &address_bloom)
             || !FilteredParams::matches_topics(bloom, &topic_blooms)
@@ -90,18 +89,13 @@ pub(crate) fn search_range(
             continue;
         }
         if let Some(block) = chain.block(Height(height))? {
-            collect(api, filter, &block, &mut found)?;
+            collect(api, filter, &*block, &mut found)?;
         }
     }
     Ok(found)
 }
 
-fn collect(
-    api: &Api,
-    filter: &Filter,
-    block: &Arc<crate::backend::RpcBlock>,
-    found: &mut Vec<Log>,
-) -> Result<(), RpcError> {
+fn collect(api: &Api, filter: &Filter, block: &dyn ShownBlock, found: &mut Vec<Log>) -> Result<(), RpcError> {
     let results_max = api.config.logs_results_max;
     for log in logs_where(block, |log| matches(filter, log)) {
         if found.len() == results_max {

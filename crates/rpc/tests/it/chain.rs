@@ -19,8 +19,8 @@ use anfs_primitives::{
 };
 use anfs_rpc::{
     AccountView, At, Backend, BackendError, CallRequest, ChainReader, Clock, Events, Executor, NodeStatus,
-    PoolContent, PoolStatus, Probe, RpcBlock, SequenceProof, ShardInfo, Signer, StateReader, TxPool,
-    ViewChangeNote, ViewStatus,
+    PoolContent, PoolStatus, Probe, RpcBlock, SequenceProof, ShardInfo, ShownBlock, Signer, StateReader,
+    TxPool, ViewChangeNote, ViewStatus,
 };
 use tokio::sync::broadcast;
 
@@ -35,7 +35,7 @@ pub(crate) const REVERTS: Address = Address::repeat_byte(0xee);
 pub(crate) struct TestChain {
     blocks: parking_lot::RwLock<Vec<Arc<RpcBlock>>>,
     pool: parking_lot::RwLock<BTreeMap<B256, RecoveredTransaction>>,
-    heads: broadcast::Sender<Arc<RpcBlock>>,
+    heads: broadcast::Sender<Arc<dyn ShownBlock>>,
     pending: broadcast::Sender<RecoveredTransaction>,
     now_ms: AtomicU64,
 }
@@ -63,6 +63,7 @@ impl TestChain {
             events: Arc::clone(self) as _,
             shard: Arc::clone(self) as _,
             probe: Arc::clone(self) as _,
+            network: None,
             signer: Some(Arc::clone(self) as _),
             devnet: None,
             clock: Arc::clone(self) as _,
@@ -77,7 +78,7 @@ impl TestChain {
         blocks.push(Arc::clone(&next));
         drop(blocks);
         self.pool.write().retain(|hash, _| !transactions.iter().any(|tx| tx.hash() == hash));
-        let _listeners = self.heads.send(Arc::clone(&next));
+        let _listeners = self.heads.send(Arc::clone(&next) as _);
         next
     }
 
@@ -85,6 +86,10 @@ impl TestChain {
     pub(crate) fn decide_pool(&self) -> Arc<RpcBlock> {
         let pooled: Vec<_> = self.pool.read().values().cloned().collect();
         self.decide(&pooled)
+    }
+
+    fn last(&self) -> Arc<RpcBlock> {
+        Arc::clone(self.blocks.read().last().unwrap())
     }
 
     pub(crate) fn advance_ms(&self, by: u64) {
@@ -180,11 +185,12 @@ impl ChainReader for TestChain {
     fn chain_id(&self) -> u64 {
         CHAIN_ID
     }
-    fn head(&self) -> Arc<RpcBlock> {
-        Arc::clone(self.blocks.read().last().unwrap())
+    fn head(&self) -> Arc<dyn ShownBlock> {
+        self.last()
     }
-    fn block(&self, height: Height) -> Result<Option<Arc<RpcBlock>>, BackendError> {
-        Ok(usize::try_from(height.0).ok().and_then(|at| self.blocks.read().get(at).cloned()))
+    fn block(&self, height: Height) -> Result<Option<Arc<dyn ShownBlock>>, BackendError> {
+        let at = usize::try_from(height.0).ok();
+        Ok(at.and_then(|at| self.blocks.read().get(at).cloned()).map(|block| block as _))
     }
     fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, BackendError> {
         Ok(self.blocks.read().iter().find(|block| block.header.hash() == *hash).map(|b| b.header.height))
@@ -199,7 +205,7 @@ impl ChainReader for TestChain {
         1_100_000_000
     }
     fn next_timestamp(&self) -> u64 {
-        self.head().timestamp + 1
+        self.last().timestamp + 1
     }
     fn syncing(&self) -> Option<SyncInfo> {
         None
@@ -294,6 +300,9 @@ impl TxPool for TestChain {
         let rejected = |error: &dyn std::fmt::Display| BackendError::Rejected(error.to_string());
         let tx = RecoveredTransaction::decode_claimed(&raw, ALICE).map_err(|error| rejected(&error))?;
         tx.signed().check_network(NetworkId(CHAIN_ID)).map_err(|error| rejected(&error))?;
+        self.submit_recovered(tx)
+    }
+    fn submit_recovered(&self, tx: RecoveredTransaction) -> Result<B256, BackendError> {
         if self.pool.write().insert(*tx.hash(), tx.clone()).is_some() {
             return Err(BackendError::Rejected("already known".to_owned()));
         }
@@ -325,7 +334,7 @@ impl TxPool for TestChain {
 }
 
 impl Events for TestChain {
-    fn blocks(&self) -> broadcast::Receiver<Arc<RpcBlock>> {
+    fn blocks(&self) -> broadcast::Receiver<Arc<dyn ShownBlock>> {
         self.heads.subscribe()
     }
     fn pending_transactions(&self) -> broadcast::Receiver<RecoveredTransaction> {
@@ -345,7 +354,7 @@ impl Signer for TestChain {
 
 impl ShardInfo for TestChain {
     fn status(&self) -> NodeStatus {
-        let head = self.head().header.height;
+        let head = self.last().header.height;
         NodeStatus {
             verifiers: 4,
             quorum: 3,

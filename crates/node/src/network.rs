@@ -1,0 +1,33 @@
+//! The chain that wallets see: the shards' sequences, one after the other as root blocks make them final.
+//!
+//! Network block N is root block N with the transactions that complete in it. A transaction is complete where the last
+//! message that belongs to it is consumed; it is listed there, once, with one receipt for all of its legs.
+//!
+//! ```text
+//!   RootChain ──final root blocks──┐
+//!   shard 1 ──decided blocks───────┼─▶ NetworkView ──network blocks──▶ NetworkBackend ──▶ rpc  /
+//!   shard k ──decided blocks───────┘        │                               ▲
+//!                                      network.log                 state, pools, execution of the shards
+//! ```
+//!
+//! What the log holds can be worked out again from the root's chain and the shards' blocks; it makes a restart quick.
+//!
+//! spec: PROTOCOL §0, §8, §9
+
+mod backend;
+mod block;
+mod completion;
+mod executor;
+mod follow;
+mod info;
+mod pending;
+mod pool;
+mod record;
+mod residence;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use backend::NetworkBackend;
+pub use follow::NetworkFollower;
+pub use view::{NetworkSources, NetworkView};

@@ -1,0 +1,238 @@
+//! Turns final root blocks into network blocks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use anfs_primitives::{CertifiedRootBlock, encode};
+use anfs_rpc::{RpcBlock, ShownBlock};
+use anfs_store::disk::Disk;
+
+use super::block::{self, Body, NetworkBlock};
+use super::completion::{OpenWay, Spot, Step, Stepped, apply};
+use super::record::{Entry, Record, ShardRow, Shown, WHOLE_EVERY};
+use super::view::{Mention, NetworkSources, NetworkView, gas_limit};
+use crate::error::NodeError;
+
+/// Records that may wait for an fsync of the index: so many blocks are put together again after a crash.
+const SYNC_EVERY: u64 = 32;
+/// How long to wait for a shard's block that the root already has.
+const SHARD_PAUSE: Duration = Duration::from_millis(5);
+/// How often to look whether to stop.
+const ROOT_PAUSE: Duration = Duration::from_millis(100);
+/// Pause after a local fault.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How far the view is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It has taken in a root block.
+    Added,
+    /// A shard's block that the next root block names is not visible yet.
+    Waiting,
+    /// It has all root blocks.
+    UpToDate,
+}
+
+impl NetworkView {
+    /// Takes in the next root block, if there is one and all that it names is visible.
+    pub(crate) fn advance(&self) -> Result<Progress, NodeError> {
+        let adding = self.adding.lock();
+        let before = self.newest();
+        let height = before.height().next();
+        if self.root.height() < height {
+            return Ok(Progress::UpToDate);
+        }
+        if self.log.next() - self.log.readable() >= SYNC_EVERY {
+            self.log.sync()?;
+        }
+        let fault = |detail: String| NodeError::Network { height, detail };
+        let root = self.root.block(height)?.ok_or_else(|| fault("the root block is missing".to_owned()))?;
+        let Some(named) = self.named(&root)? else { return Ok(Progress::Waiting) };
+        let named: Vec<&RpcBlock> = named.iter().filter_map(|block| block.shard()).collect();
+
+        let stepped = {
+            let open = self.open.read();
+            let mut step = Step::new(&open);
+            named.iter().for_each(|block| step.follow(block));
+            step.finish()
+        };
+        let Stepped { listed, open } = stepped;
+        let body = block::body(&self.shards, height, &listed)?;
+        let shards = self.rows(&before.entry.shards, &named);
+        let shown = self.shown(&root, &body, &shards)?;
+        let entry = Arc::new(Entry { shown, shards, listed });
+        self.log.append(&encode(&self.record_of(entry.clone(), &open)))?;
+        self.publish(Arc::new(NetworkBlock { entry, body }), &open, mentions(&named));
+        drop(adding);
+        Ok(Progress::Added)
+    }
+
+    /// The shard blocks that a root block names, in its order; `None` while one of them is not visible.
+    fn named(&self, root: &CertifiedRootBlock) -> Result<Option<Vec<Arc<dyn ShownBlock>>>, NodeError> {
+        let mut named = Vec::with_capacity(root.block.references.len());
+        for reference in &root.block.references {
+            let (domain, height) = (reference.header.domain, reference.header.height);
+            let Some(block) = self.shards.block(domain, height)? else { return Ok(None) };
+            if block.hash() != reference.header.hash() {
+                let detail = format!(
+                    "the root names {} at height {height} of shard {domain}, where this node has {}; its disk holds another chain",
+                    reference.header.hash(),
+                    block.hash()
+                );
+                return Err(NodeError::Network { height: root.block.header.height, detail });
+            }
+            named.push(block);
+        }
+        Ok(Some(named))
+    }
+
+    /// The shards after these blocks.
+    fn rows(&self, before: &[ShardRow], named: &[&RpcBlock]) -> Vec<ShardRow> {
+        let mut rows = before.to_vec();
+        for block in named {
+            let header = &block.header;
+            let place = usize::try_from(header.domain.0).ok().and_then(|domain| domain.checked_sub(1));
+            let Some(row) = place.and_then(|place| rows.get_mut(place)) else { continue };
+            let gained = row.held.saturating_add(header.value_in);
+            let held = gained.saturating_sub(header.value_out).saturating_sub(header.burned);
+            *row = ShardRow { tip: header.height, hash: header.hash(), held };
+        }
+        rows
+    }
+
+    fn shown(&self, root: &CertifiedRootBlock, body: &Body, shards: &[ShardRow]) -> Result<Shown, NodeError> {
+        let header = &root.block.header;
+        let mut base_fee = self.spec.base_fee_min;
+        for (domain, row) in (1u32..).zip(shards) {
+            // What is final is visible, and genesis always is.
+            if let Some(tip) = self.shards.block(domain.into(), row.tip)? {
+                let tip = tip.summary();
+                base_fee = base_fee.max(self.spec.next_base_fee(tip.base_fee, tip.gas_used));
+            }
+        }
+        let (receipts_root, logs_bloom) = body.receipts_root();
+        let gas_used = body.gas_used();
+        Ok(Shown {
+            hash: header.hash(),
+            parent: header.parent,
+            height: header.height,
+            state_root: header.references_root,
+            transactions_root: body.transactions_root(),
+            receipts_root,
+            logs_bloom,
+            gas_limit: gas_limit(&self.spec, gas_used),
+            gas_used,
+            base_fee,
+            timestamp: header.timestamp_ms / 1000,
+            size: body.size() + encode(header.header()).len() as u64,
+        })
+    }
+
+    fn record_of(&self, entry: Arc<Entry>, open: &[OpenWay]) -> Record {
+        let whole = entry.shown.height.0.is_multiple_of(WHOLE_EVERY);
+        let open = if whole {
+            let mut all = self.open.read().clone();
+            apply(&mut all, &entry.listed, open);
+            all.into_values().collect()
+        } else {
+            open.to_vec()
+        };
+        Record { entry, open, whole }
+    }
+
+    fn publish(&self, block: Arc<NetworkBlock>, open: &[OpenWay], mentions: Vec<(B256, Mention)>) {
+        // First listed, then no longer open: whoever looks in between finds it.
+        self.recent.write().push(block.clone(), mentions);
+        apply(&mut self.open.write(), &block.entry.listed, open);
+        // Nobody listening is fine: subscribers come and go.
+        let _ = self.news.send(block);
+    }
+}
+
+/// The messages that these blocks send and consume.
+fn mentions(named: &[&RpcBlock]) -> Vec<(B256, Mention)> {
+    let mut mentions = Vec::new();
+    for block in named {
+        let (domain, height) = (block.header.domain, block.header.height);
+        let spot = |index: usize| Spot { domain, height, index: u32::try_from(index).unwrap_or(u32::MAX) };
+        for (index, message) in block.crossing.sent.iter().enumerate() {
+            mentions.push((message.id(), Mention::Sent(spot(index))));
+        }
+        for (index, arrival) in block.crossing.arrivals.iter().enumerate() {
+            mentions.push((arrival.message.id(), Mention::Consumed(spot(index))));
+        }
+    }
+    mentions
+}
+
+/// The thread that follows the root. Dropping it stops the thread.
+#[derive(Debug)]
+pub struct NetworkFollower {
+    view: Arc<NetworkView>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl NetworkView {
+    /// Opens the view, takes in what the root already has and the shards show, and follows the root from then on.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; or when the thread cannot be started.
+    pub fn start(sources: NetworkSources, disk: &dyn Disk) -> Result<NetworkFollower, NodeError> {
+        let view = Arc::new(Self::open(sources, disk)?);
+        while view.advance()? == Progress::Added {}
+        let stop = Arc::new(AtomicBool::new(false));
+        let (followed, told) = (view.clone(), stop.clone());
+        let thread = thread::Builder::new().name("network".into());
+        let thread = thread.spawn(move || follow(&followed, &told)).map_err(NodeError::Thread)?;
+        Ok(NetworkFollower { view, stop, thread: Some(thread) })
+    }
+}
+
+impl NetworkFollower {
+    /// The network's chain.
+    #[must_use]
+    pub fn view(&self) -> &Arc<NetworkView> {
+        &self.view
+    }
+
+    /// Stops following. The index is on disk afterwards, as far as the disk lets it.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        if thread.join().is_err() {
+            tracing::error!("the thread that follows the root panicked");
+        }
+    }
+}
+
+impl Drop for NetworkFollower {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn follow(view: &NetworkView, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        match view.advance() {
+            Ok(Progress::Added) => {}
+            Ok(Progress::Waiting) => thread::park_timeout(SHARD_PAUSE),
+            Ok(Progress::UpToDate) => view.root.wait_above(view.height(), ROOT_PAUSE),
+            Err(error) => {
+                tracing::error!(%error, "the network's chain does not go on");
+                thread::park_timeout(FAULT_PAUSE);
+            }
+        }
+    }
+    if let Err(error) = view.log.sync() {
+        tracing::warn!(%error, "the end of the network's index is made again at the next start");
+    }
+}

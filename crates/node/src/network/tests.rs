@@ -1,0 +1,4 @@
+mod backend;
+mod restart;
+mod scene;
+mod ways;

@@ -1,0 +1,332 @@
+//! A network of hand-made shard blocks and root blocks: nothing runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844, TxType};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, Log, LogData, Signature, TxKind, U256};
+use alloy_rpc_types_eth::SyncInfo;
+use anfs_primitives::{
+    Arrival, BlockCrossing, BlockHash, BlsSignature, CertificateKind, CertifiedRootBlock, ChainSpec,
+    CrossCall, CrossMessage, DomainId, Epoch, GasPayment, Height, MessageBody, Receipt, RecoveredTransaction,
+    RootBlock, RootCertificate, RootHeader, RootSeat, SealedHeader, SeatIndex, ShardHeader, ShardReference,
+    ShardTip, Slot, Supply, View, VoteTarget,
+};
+use anfs_rpc::{BackendError, ChainReader, RpcBlock, ShownBlock};
+use anfs_state::EMPTY_ROOT;
+use anfs_store::disk::SystemDisk;
+use parking_lot::RwLock;
+use tempfile::TempDir;
+
+use crate::network::follow::Progress;
+use crate::network::{NetworkSources, NetworkView};
+use crate::root::RootChain;
+use crate::testing;
+
+/// Base fee of every hand-made block.
+pub(super) const BASE_FEE: u64 = 1_000_000_000;
+/// What every transaction offers at most, and for the proposer.
+pub(super) const MAX_FEE: u128 = 3_000_000_000;
+pub(super) const TIP: u128 = 500_000_000;
+
+/// A shard's decided blocks; the first is genesis.
+#[derive(Debug)]
+pub(super) struct FakeShard {
+    blocks: RwLock<Vec<Arc<RpcBlock>>>,
+    /// Blocks from here on are not visible yet.
+    hidden_from: RwLock<Option<Height>>,
+}
+
+/// What goes into a hand-made shard block.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) transactions: Vec<(RecoveredTransaction, Receipt)>,
+    pub(super) arrivals: Vec<Arrival>,
+    pub(super) sent: Vec<CrossMessage>,
+}
+
+pub(super) struct Scene {
+    pub(super) spec: Arc<ChainSpec>,
+    pub(super) root: Arc<RootChain>,
+    pub(super) shards: Vec<Arc<FakeShard>>,
+    pub(super) view: Arc<NetworkView>,
+    lanes: BTreeMap<(DomainId, DomainId), u64>,
+    folder: TempDir,
+}
+
+impl FakeShard {
+    fn new(header: ShardHeader) -> Arc<Self> {
+        let genesis = shard_block(header.seal(), Content::default());
+        Arc::new(Self { blocks: RwLock::new(vec![genesis]), hidden_from: RwLock::default() })
+    }
+
+    pub(super) fn last(&self) -> Arc<RpcBlock> {
+        self.blocks.read().last().unwrap().clone()
+    }
+
+    pub(super) fn hide_from(&self, height: Option<Height>) {
+        *self.hidden_from.write() = height;
+    }
+
+    fn shown(&self, height: Height) -> bool {
+        self.hidden_from.read().is_none_or(|hidden| height < hidden)
+    }
+}
+
+fn shard_block(header: SealedHeader, content: Content) -> Arc<RpcBlock> {
+    let (transactions, receipts): (Vec<_>, Vec<_>) = content.transactions.into_iter().unzip();
+    Arc::new(RpcBlock {
+        timestamp: header.slot.0,
+        prev_randao: B256::ZERO,
+        size: 1000,
+        transactions: transactions.into(),
+        receipts: receipts.into(),
+        crossing: Arc::new(BlockCrossing {
+            arrivals: content.arrivals.try_into().unwrap(),
+            sent: content.sent.try_into().unwrap(),
+        }),
+        certificate: None,
+        header,
+    })
+}
+
+impl ChainReader for FakeShard {
+    fn chain_id(&self) -> u64 {
+        7
+    }
+    fn head(&self) -> Arc<dyn ShownBlock> {
+        self.last()
+    }
+    fn block(&self, height: Height) -> Result<Option<Arc<dyn ShownBlock>>, BackendError> {
+        let at = usize::try_from(height.0).unwrap();
+        let block = self.blocks.read().get(at).cloned();
+        Ok(block.filter(|_| self.shown(height)).map(|block| block as _))
+    }
+    fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, BackendError> {
+        let blocks = self.blocks.read();
+        Ok(blocks.iter().find(|block| block.header.hash() == *hash).map(|block| block.header.height))
+    }
+    fn transaction(&self, hash: &B256) -> Result<Option<(Height, u32)>, BackendError> {
+        Ok(self.blocks.read().iter().find_map(|block| {
+            let (index, _) = (0u32..).zip(block.transactions.iter()).find(|(_, tx)| tx.hash() == hash)?;
+            Some((block.header.height, index))
+        }))
+    }
+    fn next_base_fee(&self) -> u64 {
+        self.last().header.base_fee + 1
+    }
+    fn next_timestamp(&self) -> u64 {
+        self.last().timestamp + 1
+    }
+    fn syncing(&self) -> Option<SyncInfo> {
+        None
+    }
+}
+
+impl Scene {
+    pub(super) fn new(shards: u32) -> Self {
+        let mut spec = (*testing::spec()).clone();
+        spec.shards = vec![spec.shards[0].clone(); shards as usize];
+        let folder = TempDir::new().unwrap();
+        let genesis = |domain| spec.genesis_header(DomainId(domain), EMPTY_ROOT, EMPTY_ROOT);
+        let chains: Vec<_> = (1..=shards).map(|domain| FakeShard::new(genesis(domain))).collect();
+        let root =
+            Arc::new(RootChain::new(root_header(Height::ZERO, B256::ZERO, &chains).seal(), None).unwrap());
+        let spec = Arc::new(spec);
+        let view = Arc::new(open(&spec, &root, &chains, index(&folder)));
+        Self { spec, root, shards: chains, view, lanes: BTreeMap::new(), folder }
+    }
+
+    pub(super) fn index(&self) -> PathBuf {
+        index(&self.folder)
+    }
+
+    pub(super) fn shard(&self, domain: u32) -> &Arc<FakeShard> {
+        &self.shards[domain as usize - 1]
+    }
+
+    /// The next message of a lane.
+    pub(super) fn message(&mut self, from: u32, to: u32, origin: B256, body: MessageBody) -> CrossMessage {
+        let lane = self.lanes.entry((DomainId(from), DomainId(to))).or_default();
+        *lane += 1;
+        CrossMessage {
+            network: self.spec.network,
+            source: DomainId(from),
+            destination: DomainId(to),
+            sequence: *lane - 1,
+            origin,
+            body,
+        }
+    }
+
+    /// A shard decides a block.
+    pub(super) fn decide(&self, domain: u32, content: Content) -> Height {
+        let shard = self.shard(domain);
+        let parent = shard.last();
+        let gas_used = content.transactions.iter().map(|(_, receipt)| receipt.gas_used).sum();
+        let header = ShardHeader {
+            height: parent.header.height.next(),
+            slot: Slot(parent.header.slot.0 + 1),
+            parent: parent.header.hash(),
+            base_fee: BASE_FEE,
+            gas_used,
+            ..parent.header.header().clone()
+        };
+        let height = header.height;
+        shard.blocks.write().push(shard_block(header.seal(), content));
+        height
+    }
+
+    /// The root makes all decided blocks final, in its order.
+    pub(super) fn finalise(&self) -> Height {
+        let parent = self.root.head();
+        let height = parent.height.next();
+        let mut references = Vec::new();
+        for (domain, shard) in (1u32..).zip(&self.shards) {
+            let tip = parent.tip(DomainId(domain)).unwrap().height;
+            let blocks = shard.blocks.read();
+            references.extend(blocks.iter().filter(|block| block.header.height > tip).map(|block| {
+                let certificate = testing::certificate(&block.header);
+                ShardReference { header: block.header.clone(), certificate }
+            }));
+        }
+        let header = root_header(height, parent.hash(), &self.shards).seal();
+        let target = VoteTarget {
+            network: header.network,
+            epoch: Epoch::ZERO,
+            domain: DomainId(0),
+            height,
+            view: View::ZERO,
+            block: header.hash(),
+        };
+        let certificate = RootCertificate {
+            kind: CertificateKind::Commit,
+            target,
+            signers: Default::default(),
+            signature: BlsSignature::ZERO,
+        };
+        let block = Arc::new(RootBlock { header, references: references.try_into().unwrap() });
+        self.root.publish(&Arc::new(CertifiedRootBlock { block, certificate }));
+        height
+    }
+
+    /// Takes in all that the root has.
+    pub(super) fn follow(&self) {
+        while self.view.advance().unwrap() == Progress::Added {}
+    }
+
+    /// Makes all decided blocks final, and gives the network block that comes of it.
+    pub(super) fn seal(&self) -> Arc<dyn ShownBlock> {
+        let height = self.finalise();
+        self.follow();
+        self.view.block(height).unwrap().unwrap()
+    }
+
+    /// Starts over from disk, having lost what was not written.
+    pub(super) fn reopen(&mut self) {
+        self.view = Arc::new(open(&self.spec, &self.root, &self.shards, self.index()));
+        self.follow();
+    }
+}
+
+fn index(folder: &TempDir) -> PathBuf {
+    folder.path().join("network.log")
+}
+
+fn open(
+    spec: &Arc<ChainSpec>,
+    root: &Arc<RootChain>,
+    shards: &[Arc<FakeShard>],
+    index: PathBuf,
+) -> NetworkView {
+    let shards = shards.iter().map(|shard| shard.clone() as _).collect();
+    let sources = NetworkSources { spec: spec.clone(), root: root.clone(), shards, index };
+    NetworkView::open(sources, &SystemDisk).unwrap()
+}
+
+fn root_header(height: Height, parent: B256, shards: &[Arc<FakeShard>]) -> RootHeader {
+    let tips = shards.iter().map(|shard| {
+        let last = shard.last();
+        ShardTip { height: last.header.height, hash: last.header.hash() }
+    });
+    RootHeader {
+        network: shards[0].last().header.network,
+        height,
+        parent,
+        epoch: Epoch::ZERO,
+        view: View::ZERO,
+        proposer: RootSeat { domain: DomainId(1), seat: SeatIndex(0) },
+        timestamp_ms: 1_700_000_000_000 + height.0 * 500,
+        references_root: B256::with_last_byte(0x11),
+        tips: tips.collect::<Vec<_>>().try_into().unwrap(),
+        supply: Supply::default(),
+    }
+}
+
+/// An address whose home is a domain.
+pub(super) fn resident(scene: &Scene, domain: u32, salt: u64) -> Address {
+    let map = scene.view.map();
+    let mut candidates =
+        (salt * 1_000_000..).map(|number: u64| Address::left_padding_from(&(number + 0x1000).to_be_bytes()));
+    candidates.find(|address| map.home(address) == DomainId(domain)).unwrap()
+}
+
+pub(super) fn transaction(sender: Address, to: TxKind, nonce: u64) -> RecoveredTransaction {
+    let tx = TxEip1559 {
+        chain_id: 7,
+        nonce,
+        gas_limit: 200_000,
+        max_fee_per_gas: MAX_FEE,
+        max_priority_fee_per_gas: TIP,
+        to,
+        value: U256::from(5),
+        // Keeps hashes of different senders apart: the signature is made up.
+        input: Bytes::copy_from_slice(sender.as_slice()),
+        ..TxEip1559::default()
+    };
+    let signed: EthereumTxEnvelope<TxEip4844> = tx.into_signed(Signature::test_signature()).into();
+    RecoveredTransaction::decode_claimed(&signed.encoded_2718().into(), sender).unwrap()
+}
+
+pub(super) fn receipt(success: bool, gas_used: u64, logs: Vec<Log>) -> Receipt {
+    Receipt {
+        kind: TxType::Eip1559,
+        success,
+        cumulative_gas_used: gas_used,
+        gas_used,
+        contract_address: None,
+        logs,
+    }
+}
+
+pub(super) fn log(mark: u8) -> Log {
+    let data = LogData::new_unchecked(vec![B256::repeat_byte(mark)], Bytes::new());
+    Log { address: Address::repeat_byte(mark), data }
+}
+
+/// The call that a transaction leaves with.
+pub(super) fn departure(tx: &RecoveredTransaction, to: Address) -> MessageBody {
+    MessageBody::Call(CrossCall {
+        sender: tx.sender(),
+        recipient: to,
+        value: U256::from(5),
+        gas_limit: 179_000,
+        payment: GasPayment::Prepaid { max_fee: MAX_FEE, max_tip: TIP },
+        deadline: Slot(1000),
+        data: Default::default(),
+    })
+}
+
+pub(super) fn credit(recipient: Address) -> MessageBody {
+    MessageBody::Credit { recipient, value: U256::from(9) }
+}
+
+pub(super) fn ran(message: CrossMessage, leg: Receipt) -> Arrival {
+    Arrival { message, receipt: Some(leg) }
+}
+
+pub(super) fn settled(message: CrossMessage) -> Arrival {
+    Arrival { message, receipt: None }
+}
