@@ -10,6 +10,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes as EthBytes, TxKind, U256, hex, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
+use anfs_primitives::DomainMap;
 use bytes::Bytes;
 use clap::Args;
 use eyre::{WrapErr, bail, ensure, eyre};
@@ -27,6 +28,8 @@ const MAX_FEE: u128 = 100_000_000_000;
 const PRIORITY_FEE: u128 = 1_000_000_000;
 /// How long after the last send everything must have been mined.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Recipients looked at until one fits.
+const PICKS_MAX: usize = 10_000;
 /// How often new blocks are looked for.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -48,6 +51,33 @@ pub(crate) struct Shape {
     /// Connections.
     #[arg(long, default_value_t = 4)]
     pub(crate) connections: usize,
+    /// Shards of the network: what `spread` goes by.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) shards: u32,
+    /// Who pays whom.
+    #[arg(long, value_enum, default_value_t = Spread::Any)]
+    pub(crate) spread: Spread,
+}
+
+/// Which shards transfers lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Spread {
+    /// Any.
+    Any,
+    /// The sender's own.
+    Local,
+    /// Another than the sender's.
+    Across,
+}
+
+impl Spread {
+    fn fits(self, map: DomainMap, sender: &Address, recipient: &Address) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Local => map.home(sender) == map.home(recipient),
+            Self::Across => map.home(sender) != map.home(recipient),
+        }
+    }
 }
 
 /// `load` against a server that is up.
@@ -158,9 +188,14 @@ fn sign_one(
     shape: &Shape,
     payload: &Payload,
 ) -> eyre::Result<(B256, EthBytes)> {
-    let pick = keccak256([&sender.to_be_bytes()[..], &n.to_be_bytes()].concat());
-    let index = U256::from_be_bytes(pick.0) % U256::from(shape.recipients.max(1));
-    let recipient = Address::from_word(keccak256(index.to_be_bytes::<32>()));
+    let map = DomainMap::new(shape.shards.max(1));
+    let picks = (0u32..).map(|salt| {
+        let pick = keccak256([&sender.to_be_bytes()[..], &n.to_be_bytes(), &salt.to_be_bytes()].concat());
+        let index = U256::from_be_bytes(pick.0) % U256::from(shape.recipients.max(1));
+        Address::from_word(keccak256(index.to_be_bytes::<32>()))
+    });
+    let mut picks = picks.take(PICKS_MAX).filter(|to| shape.spread.fits(map, &wallet.address(), to));
+    let recipient = picks.next().ok_or_else(|| eyre!("no recipient fits: give more, or more shards"))?;
     let (to, value, input, gas_limit) = match payload {
         Payload::Transfer => (recipient, U256::from(1), EthBytes::new(), TRANSFER_GAS),
         Payload::Token(token) => (*token, U256::ZERO, transfer_call(recipient), TOKEN_GAS),

@@ -8,6 +8,7 @@ mod machine;
 mod peers;
 mod report;
 mod server;
+mod shards;
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +24,10 @@ struct Cli {
 enum Command {
     /// anvil and our devnet under the same transfers, then ERC-20 transfers.
     Peers(peers::PeersArgs),
+    /// How long a transfer takes within a shard and across shards, on an idle network.
+    Latency(shards::LatencyArgs),
+    /// What a transfer costs as shards are added, within a shard and across.
+    Scaling(shards::ScalingArgs),
     /// One run of load against a server that is already up.
     Load(load::LoadArgs),
 }
@@ -33,6 +38,8 @@ fn main() -> eyre::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Peers(args) => peers::run(args).await,
+            Command::Latency(args) => shards::latency(args).await,
+            Command::Scaling(args) => shards::scaling(args).await,
             Command::Load(args) => load::run(args).await,
         }
     })

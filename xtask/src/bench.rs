@@ -21,6 +21,8 @@ pub(crate) fn run(repo: &Repo, args: &BenchArgs) -> Result<()> {
     }
     if name == "peers" {
         setup::run(repo)?;
+    }
+    if name != "load" {
         execute(repo.cargo().args(["build", "--release", "--package", "anfs"]))?;
     }
     if name == "peers" && !args.run.iter().any(|arg| arg.starts_with("--anvil")) {

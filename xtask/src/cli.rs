@@ -42,8 +42,9 @@ pub(crate) enum Command {
     /// Run benchmarks: all criterion benches, or a side-by-side run against peers.
     ///
     /// Without arguments: the criterion benches of every crate. `cargo xtask bench peers` runs anvil and our devnet
-    /// under the same load and prints the ratios; `cargo xtask bench load` loads a server that is already up;
-    /// `cargo xtask bench peers --help` tells the flags. For figures that can be compared, leave the machine alone.
+    /// under the same load and prints the ratios; `latency` times transfers within a shard and across shards,
+    /// `scaling` counts what they cost as shards are added; `load` loads a server that is already up. Each has
+    /// its `--help`. For figures that can be compared, leave the machine alone.
     Bench(BenchArgs),
     /// Run fuzz targets, for which a nightly compiler is needed.
     Fuzz(FuzzArgs),

@@ -56,13 +56,8 @@ impl Place {
     }
 
     /// The home of an address.
-    pub(crate) fn home(&self, address: &Address) -> DomainId {
+    fn home(&self, address: &Address) -> DomainId {
         self.map.home(address)
-    }
-
-    /// The domain itself.
-    pub(crate) fn domain(&self) -> DomainId {
-        self.domain
     }
 
     /// Where an account of which the trie says this lives.

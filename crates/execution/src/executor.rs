@@ -194,13 +194,8 @@ impl<S: StateRead> BlockExecutor<S> {
         let mut watch = self.evm.take_watch();
         let (result, mut state) = self.settle(outcome)?;
         let gas_used = result.tx_gas_used();
-        if destination.is_some()
-            && let Some(sender) = state.get_mut(&tx.caller)
-        {
-            let unused = U256::from(tx.gas_limit.saturating_sub(gas_used));
-            let prepaid = unused.saturating_mul(U256::from(tx.gas_price));
-            // The whole limit at the maximum fee was in the account when the transaction was admitted.
-            sender.info.balance = sender.info.balance.saturating_sub(prepaid);
+        if destination.is_some() {
+            withhold(&mut state, &tx, gas_used);
         }
         let mut left = self.take_over(state);
         if let Some(destination) = destination {
@@ -321,6 +316,16 @@ impl<S: StateRead> BlockExecutor<S> {
             access: self.access.unwrap_or_default(),
             crossing,
         })
+    }
+}
+
+/// Takes from a sender what leaves with his transaction for its gas elsewhere. spec: Domains D6
+pub(crate) fn withhold(state: &mut EvmState, tx: &TxEnv, gas_used: u64) {
+    if let Some(sender) = state.get_mut(&tx.caller) {
+        let unused = U256::from(tx.gas_limit.saturating_sub(gas_used));
+        let prepaid = unused.saturating_mul(U256::from(tx.gas_price));
+        // The whole limit at the maximum fee was in the account when the transaction was admitted.
+        sender.info.balance = sender.info.balance.saturating_sub(prepaid);
     }
 }
 

@@ -78,11 +78,6 @@ impl<S: StateRead> Overlay<S> {
         self.place = Some(place);
     }
 
-    /// The domain that this is the state of.
-    pub(crate) fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
-    }
-
     /// Where an account lives as of now.
     pub(crate) fn residence(&mut self, address: &Address) -> Result<Residence, StateError> {
         if self.place.is_none() {

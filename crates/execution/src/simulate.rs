@@ -14,6 +14,7 @@ mod v1_block;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use anfs_primitives::{DomainId, DomainMap};
 use anfs_state::StateRead;
 
 pub(crate) use overrides::{apply_block_overrides, apply_state_overrides};
@@ -21,6 +22,7 @@ pub(crate) use request::{Defaults, request_tx};
 pub use v1::SimulationParent;
 
 use crate::codes::CodeCache;
+use crate::domain::Place;
 use crate::env::BlockEnv;
 use crate::overlay::Overlay;
 
@@ -49,13 +51,14 @@ pub struct Simulator<S> {
     state: S,
     limits: Limits,
     codes: Option<CodeCache>,
+    place: Option<Place>,
 }
 
 impl<S: StateRead> Simulator<S> {
     /// A simulator over a state. `env` is the block that calls believe to be in: for "latest" that is the
     /// latest block's own values, as Ethereum clients do it.
     pub fn new(env: BlockEnv, state: S, limits: Limits) -> Self {
-        Self { env, state, limits, codes: None }
+        Self { env, state, limits, codes: None, place: None }
     }
 
     /// Takes analysed code from a cache that outlives the request.
@@ -65,7 +68,21 @@ impl<S: StateRead> Simulator<S> {
         self
     }
 
+    /// Sees accounts as this domain does, in a network of several.
+    #[must_use]
+    pub fn in_domain(mut self, domain: DomainId, map: DomainMap) -> Self {
+        self.place = Some(Place::new(domain, map));
+        self
+    }
+
     fn overlay(&self, env: &BlockEnv) -> Overlay<&S> {
-        Overlay::new(&self.state, env.ancestors.clone(), self.codes.clone())
+        self.placed(Overlay::new(&self.state, env.ancestors.clone(), self.codes.clone()))
+    }
+
+    fn placed<T: StateRead>(&self, mut overlay: Overlay<T>) -> Overlay<T> {
+        if let Some(place) = &self.place {
+            overlay.set_place(place.clone());
+        }
+        overlay
     }
 }

@@ -13,20 +13,22 @@ use alloy_rpc_types_eth::state::EvmOverrides;
 use alloy_rpc_types_trace::geth::{
     GethDebugBuiltInTracerType, GethDebugTracerType, GethDebugTracingOptions, GethTrace, TraceResult,
 };
-use anfs_primitives::RecoveredTransaction;
+use anfs_primitives::{DomainId, DomainMap, RecoveredTransaction};
 use anfs_state::StateRead;
 use revm::context::result::{ExecResultAndState, ExecutionResult};
 use revm::context::{CfgEnv, TxEnv};
 use revm::context_interface::{ContextTr, JournalTr};
+use revm::primitives::TxKind;
 use revm_inspectors::tracing::{DebugInspector, TransactionContext};
 
 use crate::budget::Budget;
 use crate::cancel::Canceller;
 use crate::codes::CodeCache;
+use crate::domain::{Place, Residence};
 use crate::env::{BlockEnv, spec_id};
 use crate::error::{ExecutionError, split};
 use crate::evm::Evm;
-use crate::executor::record_parent_hash;
+use crate::executor::{BlockExecutor, record_parent_hash, withhold};
 use crate::invalid::refuse;
 use crate::overlay::Overlay;
 use crate::precompiles::Precompiles;
@@ -98,6 +100,27 @@ impl<S: StateRead> Tracer<S> {
         Ok(Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index: 0 })
     }
 
+    /// As [`Self::new`], in a block that has been begun: what arrived from other domains was executed already.
+    #[must_use]
+    pub fn within(
+        executor: BlockExecutor<S>,
+        env: BlockEnv,
+        block_hash: Option<B256>,
+        limits: Limits,
+    ) -> Self {
+        let overlay = executor.evm.into_parts().0.journaled_state.database;
+        let Limits { gas_cap, cancel, trace_bytes } = limits;
+        let trace_bytes_left = trace_bytes;
+        Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index: 0 }
+    }
+
+    /// Sees accounts as this domain does, in a network of several.
+    #[must_use]
+    pub fn in_domain(mut self, domain: DomainId, map: DomainMap) -> Self {
+        self.overlay.set_place(Place::new(domain, map));
+        self
+    }
+
     /// Executes the next transaction of the block without watching.
     ///
     /// # Errors
@@ -108,11 +131,18 @@ impl<S: StateRead> Tracer<S> {
         let outcome = evm.transact(tx_env(tx));
         let mut context = evm.into_parts().0;
         let mut state = context.journal_mut().finalize();
-        if let Err(error) = outcome {
-            let refusal = split(error)?;
-            return Err(refuse(refusal, &context.tx, context.cfg.chain_id, context.block.basefee).into());
-        }
+        let result = match outcome {
+            Ok(result) => result,
+            Err(error) => {
+                let refusal = split(error)?;
+                let (chain, base_fee) = (context.cfg.chain_id, context.block.basefee);
+                return Err(refuse(refusal, &context.tx, chain, base_fee).into());
+            }
+        };
         let mut overlay = context.journaled_state.database;
+        if departs(&mut overlay, &context.tx)? {
+            withhold(&mut state, &context.tx, result.tx_gas_used());
+        }
         overlay.commit(&mut state);
         let index = index + 1;
         Ok(Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index })
@@ -218,10 +248,19 @@ impl<S: StateRead> Tracer<S> {
         let trace = inspector
             .get_result(Some(run.context), &context.tx, &context.block, &done, &mut overlay)
             .map_err(|error| ExecutionError::Tracer(error.to_string()))?;
+        if departs(&mut overlay, &context.tx)? {
+            withhold(&mut done.state, &context.tx, done.result.tx_gas_used());
+        }
         overlay.commit(&mut done.state);
         let next = Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index };
         Ok((trace, next))
     }
+}
+
+/// Whether a transaction goes on to another domain.
+fn departs<S: StateRead>(overlay: &mut Overlay<S>, tx: &TxEnv) -> Result<bool, ExecutionError> {
+    let TxKind::Call(to) = tx.kind else { return Ok(false) };
+    Ok(overlay.residence(&to)? != Residence::Here)
 }
 
 impl<S> std::fmt::Debug for Tracer<S> {

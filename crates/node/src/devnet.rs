@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use alloy_signer_local::PrivateKeySigner;
 use anfs_primitives::{ChainSpec, DomainId, RootSeat, SeatIndex};
-use anfs_rpc::{DevnetControl, RpcConfig, RpcServer};
+use anfs_rpc::{Backend, ChainReader, DevnetControl, RpcConfig, RpcServer};
+use anfs_store::disk::SystemDisk;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::backend::{SeatBackend, UnlockedAccounts};
@@ -16,12 +17,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::control::{Plan, ShardGroup};
 use crate::error::NodeError;
 use crate::genesis::{self, GenesisChoices};
+use crate::network::{NetworkBackend, NetworkFollower, NetworkSources, NetworkView};
 use crate::record;
-use crate::root::{InProcessNetwork, RootLink};
+use crate::root::{InProcessNetwork, RootChain, RootLink, genesis_root};
 use crate::seat::Seat;
 use crate::transport::InProcessHub;
 
 pub(crate) const SPEC_FILE: &str = "chain-spec.json";
+/// The index of the chain that clients of several shards see.
+const NETWORK_FILE: &str = "network.log";
 /// Lies in the folder once every seat has run.
 pub(crate) const FOUNDED_FILE: &str = "founded";
 
@@ -55,6 +59,8 @@ pub struct DevnetConfig {
 pub struct Devnet {
     /// Domain 1 first.
     shards: Vec<Arc<ShardGroup>>,
+    /// Puts the network's chain together, if there are several.
+    follower: Option<NetworkFollower>,
     server: RpcServer,
     wallets: Vec<PrivateKeySigner>,
     folder: Folder,
@@ -92,7 +98,11 @@ impl Devnet {
         let wallets = genesis::wallets(&config.genesis.mnemonic, config.genesis.accounts)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let spec = Arc::new(load_or_create_spec(&folder.path, &config.genesis, clock.as_ref())?);
-        let plans = plans(&spec, &folder.path, &config, &clock)?;
+        let shown = match spec.shards.len() {
+            1 => None,
+            _ => Some(Arc::new(RootChain::new(genesis_root(&spec)?.0))),
+        };
+        let plans = plans(&spec, &folder.path, &config, &clock, shown.as_ref());
         // Recovery reads disks and executes blocks: it must not hold up the runtime's threads.
         let rendered = metrics.clone();
         let starting = tokio::task::spawn_blocking(move || start_shards(plans, &rendered));
@@ -101,13 +111,26 @@ impl Devnet {
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
         let unlocked = Arc::new(UnlockedAccounts::new(wallets.clone()));
-        let control: Arc<dyn DevnetControl> = shards[0].clone();
-        let backend = shards[0].backend().serve(Some(unlocked), Some(control));
-        match RpcServer::start(config.rpc, backend).await {
-            Ok(server) => Ok(Self { shards, server, wallets, folder }),
+        let backends: Vec<Backend> = shards
+            .iter()
+            .map(|shard| {
+                let control: Arc<dyn DevnetControl> = shard.clone();
+                shard.backend().serve(Some(unlocked.clone()), Some(control))
+            })
+            .collect();
+        let started = match shown {
+            None => Ok((None, backends[0].clone())),
+            Some(root) => follow_network(spec, root, &shards, backends, &folder.path),
+        };
+        let serving = async move {
+            let (follower, backend) = started?;
+            Ok::<_, NodeError>((follower, RpcServer::start(config.rpc, backend).await?))
+        };
+        match serving.await {
+            Ok((follower, server)) => Ok(Self { shards, follower, server, wallets, folder }),
             Err(error) => {
                 stop_shards(shards).await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -176,6 +199,7 @@ impl Devnet {
     /// Stops the server, then the seats; everything acknowledged is on disk.
     pub async fn stop(self) {
         self.server.stop().await;
+        drop(self.follower);
         stop_shards(self.shards).await;
     }
 }
@@ -211,7 +235,8 @@ fn plans(
     root: &Path,
     config: &DevnetConfig,
     clock: &Arc<dyn Clock>,
-) -> Result<Vec<Plan>, NodeError> {
+    shown: Option<&Arc<RootChain>>,
+) -> Vec<Plan> {
     let verifiers = spec.verifiers_per_shard;
     let hubs: Vec<Arc<InProcessHub>> =
         spec.shards.iter().map(|_| Arc::new(InProcessHub::new(verifiers))).collect();
@@ -220,7 +245,7 @@ fn plans(
         None
     } else {
         let transport = Arc::new(InProcessNetwork::new(&hubs, verifiers));
-        Some(RootLink { transport, shown: None })
+        Some(RootLink { transport, shown: shown.cloned() })
     };
     let plan = |(domain, hub): (DomainId, &Arc<InProcessHub>)| Plan {
         spec: spec.clone(),
@@ -232,7 +257,22 @@ fn plans(
         byzantine: config.byzantine,
         root_link: root_link.clone(),
     };
-    Ok((1u32..).map(DomainId).zip(&hubs).map(plan).collect())
+    (1u32..).map(DomainId).zip(&hubs).map(plan).collect()
+}
+
+/// Puts the shards together to the network that clients see.
+fn follow_network(
+    spec: Arc<ChainSpec>,
+    root: Arc<RootChain>,
+    shards: &[Arc<ShardGroup>],
+    backends: Vec<Backend>,
+    folder: &Path,
+) -> Result<(Option<NetworkFollower>, Backend), NodeError> {
+    let readers = shards.iter().map(|shard| shard.backend().clone() as Arc<dyn ChainReader>);
+    let sources = NetworkSources { spec, root, shards: readers.collect(), index: folder.join(NETWORK_FILE) };
+    let follower = NetworkView::start(sources, &SystemDisk)?;
+    let backend = NetworkBackend::new(follower.view().clone(), backends).serve();
+    Ok((Some(follower), backend))
 }
 
 /// Starts all shards, or none.
@@ -328,7 +368,7 @@ fn remove_network(path: &Path) -> Result<(), NodeError> {
         fs::remove_dir_all(&folder).map_err(|error| failed(&folder, error))?;
     }
     // The spec last: with it the folder is a network.
-    for file in [FOUNDED_FILE, SPEC_FILE].map(|name| path.join(name)) {
+    for file in [NETWORK_FILE, FOUNDED_FILE, SPEC_FILE].map(|name| path.join(name)) {
         match fs::remove_file(&file) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&file, error)),
             _ => {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anfs_consensus::{Evidence, ShardStatus};
-use anfs_primitives::SeatIndex;
+use anfs_primitives::RootSeat;
 use anfs_rpc::RpcBlock;
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
@@ -51,9 +51,10 @@ impl std::fmt::Debug for SeatMetrics {
 }
 
 impl SeatMetrics {
-    pub(crate) fn new(seat: SeatIndex) -> Self {
+    /// Counters labelled with a seat of the only shard, or else with its shard too.
+    pub(crate) fn new(seat: RootSeat, alone: bool) -> Self {
         describe();
-        let label = seat.to_string();
+        let label = if alone { seat.seat.to_string() } else { seat.to_string() };
         let blocks =
             |path: &'static str| counter!("anfs_shard_blocks_total", "seat" => label.clone(), "path" => path);
         Self {

@@ -10,7 +10,7 @@ mod start;
 mod wire;
 
 pub use chain::RootChain;
-pub(crate) use engine::{RootEngine, RootEvent, RootInbox};
+pub(crate) use engine::{RootEvent, RootInbox};
 pub use start::RootLink;
 pub(crate) use start::{RootSide, genesis_root};
 pub use wire::{InProcessNetwork, NetworkMailbox, NetworkMessage, NetworkTransport};

@@ -89,7 +89,7 @@ impl From<&ShardHeader> for Dealings {
 }
 
 /// The domain of the child of `parent`, in a network of several; `None` where there is nobody to deal with.
-fn domain_env(context: &SeatContext, parent: &ShardHeader, slot: Slot) -> Option<DomainEnv> {
+pub(crate) fn domain_env(context: &SeatContext, parent: &ShardHeader, slot: Slot) -> Option<DomainEnv> {
     let (spec, map) = (&context.spec, context.homes());
     (map.shards() > 1).then(|| DomainEnv {
         network: spec.network,

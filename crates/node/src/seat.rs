@@ -421,7 +421,10 @@ pub(crate) fn prepare(
         codes: CodeCache::default(),
         pool: Arc::new(SharedPool::new(pool)),
         accounts: HeadAccounts::default(),
-        metrics: Arc::new(SeatMetrics::new(config.seat)),
+        metrics: Arc::new(SeatMetrics::new(
+            RootSeat { domain: config.domain, seat: config.seat },
+            spec.shards.len() == 1,
+        )),
         health: Arc::default(),
     });
     replay(&context, tail)?;

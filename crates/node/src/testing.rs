@@ -70,6 +70,7 @@ impl Scene {
             disk: None,
             founding: true,
             byzantine: false,
+            root: None,
             spec,
         };
         let context = open(&config);

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use alloy_primitives::U256;
 use anfs_primitives::{DomainId, InboxCursor, LaneCount, ShardHeader, Supply};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 /// What a block claims of coins and messages. spec: Domains L1
 #[derive(Clone, Copy, Debug)]
@@ -97,14 +98,14 @@ pub enum LedgerFault {
 }
 
 /// The coins of all domains and of everything between them. spec: Domains L1–L5
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct NetworkLedger {
     domains: BTreeMap<DomainId, DomainLedger>,
     /// By source and destination.
     lanes: BTreeMap<(DomainId, DomainId), Lane>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct DomainLedger {
     held: U256,
     came: U256,
@@ -112,7 +113,7 @@ struct DomainLedger {
 }
 
 /// Messages and coins from one domain to another, since genesis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Lane {
     consumed: u64,
     /// How far the lane was after blocks of the source that added to it: from the last that is consumed whole, up
@@ -120,7 +121,7 @@ struct Lane {
     ends: VecDeque<LaneEnd>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct LaneEnd {
     sent: u64,
     value: U256,

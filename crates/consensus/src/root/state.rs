@@ -14,6 +14,7 @@ use anfs_primitives::{
     RootHeader, RootReference, RootSeat, SealedHeader, SealedRootHeader, SeatIndex, ShardReference, ShardTip,
     View, VoteTarget,
 };
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::ledger::{Claims, LedgerFault, NetworkLedger};
 
@@ -80,7 +81,7 @@ pub enum RootFault {
 }
 
 /// What the final root blocks amount to: the newest one, the tip of each shard, and all coins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RootState {
     head: SealedRootHeader,
     ledger: NetworkLedger,

@@ -152,7 +152,7 @@ impl RootCore {
 
     /// When a gatherer passes votes on at the latest.
     pub(super) fn gather_ms(&self, kind: CertificateKind) -> Option<u64> {
-        let seat = self.seat.filter(|seat| *seat != self.leader())?;
+        let seat = self.seat.filter(|seat| *seat != self.leader() && !self.has_left())?;
         let gathers = self.config.gatherer(self.height(), seat.domain) == seat;
         let first = self.round.tallies.first_ms(kind).filter(|_| gathers)?;
         Some(first.saturating_add(self.config.root_block_ms / GATHER_SHARE))
@@ -319,7 +319,7 @@ impl RootCore {
     /// Sends the own votes that are in no certificate yet to the leader.
     pub(super) fn send_direct(&mut self, kinds: &[CertificateKind], effects: &mut Vec<RootEffect>) {
         let (height, view, leader) = (self.height(), self.round.view, self.leader());
-        if self.seat == Some(leader) {
+        if self.seat == Some(leader) || self.has_left() {
             return;
         }
         for kind in kinds {

@@ -7,5 +7,6 @@ mod liveness;
 mod net;
 mod one;
 mod record;
+mod root;
 mod scenarios;
 mod thresholds;

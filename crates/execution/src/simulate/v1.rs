@@ -101,7 +101,7 @@ impl Simulator<WorldState> {
     }
 
     fn owned_overlay(&self) -> Overlay<WorldState> {
-        Overlay::new(self.state.clone(), self.env.ancestors.clone(), self.codes.clone())
+        self.placed(Overlay::new(self.state.clone(), self.env.ancestors.clone(), self.codes.clone()))
     }
 }
 

@@ -12,13 +12,13 @@ use alloy_rpc_types_trace::geth::{
 };
 use anfs_execution::simulate::{Limits, SimulationParent, Simulator};
 use anfs_execution::trace::Tracer;
-use anfs_execution::{BlockEnv, ExecutionError};
+use anfs_execution::{BlockEnv, BlockExecutor, ExecutionError};
 use anfs_primitives::Height;
 use anfs_rpc::{At, BackendError, CallRequest, Executor, RpcBlock};
 use anfs_state::WorldState;
 
 use super::{SeatBackend, Served};
-use crate::run::{Place, block_env, child_env};
+use crate::run::{Place, block_env, child_env, domain_env};
 
 impl Served {
     fn existing(&self, height: Height) -> Result<Arc<RpcBlock>, BackendError> {
@@ -44,7 +44,9 @@ impl Served {
 
     fn simulator(&self, at: At) -> Result<Simulator<WorldState>, BackendError> {
         let (env, state) = self.scene(at)?;
-        Ok(Simulator::new(env, state, Limits::default()))
+        let simulator = Simulator::new(env, state, Limits::default());
+        let (domain, map) = (self.context.domain, self.context.homes());
+        Ok(if map.shards() > 1 { simulator.in_domain(domain, map) } else { simulator })
     }
 
     /// A tracer that stands before the first transaction of a block.
@@ -54,7 +56,15 @@ impl Served {
         };
         let state = self.state_at(At::Block(parent))?;
         let env = block_env(&self.context.spec, &self.chain, &block.header);
-        Tracer::new(env, state, Some(block.header.hash()), Limits::default()).map_err(refusal)
+        let (hash, limits) = (Some(block.header.hash()), Limits::default());
+        let before = self.existing(parent)?;
+        let Some(domain) = domain_env(&self.context, &before.header, block.header.slot) else {
+            return Tracer::new(env, state, hash, limits).map_err(refusal);
+        };
+        let mut executor = BlockExecutor::new(env.clone(), state).map_err(refusal)?.in_domain(domain);
+        let arrived = block.crossing.arrivals.iter().map(|arrival| &arrival.message);
+        executor.arrive_due(arrived).map_err(refusal)?;
+        Ok(Tracer::within(executor, env, hash, limits))
     }
 }
 
@@ -105,7 +115,11 @@ impl Executor for SeatBackend {
         let seat = self.seat();
         let (env, state) = seat.scene(at)?;
         let overrides = EvmOverrides::new(options.state_overrides, options.block_overrides.map(Box::new));
-        let tracer = Tracer::new(env, state, None, Limits::default()).map_err(refusal)?;
+        let mut tracer = Tracer::new(env, state, None, Limits::default()).map_err(refusal)?;
+        let (domain, map) = (seat.context.domain, seat.context.homes());
+        if map.shards() > 1 {
+            tracer = tracer.in_domain(domain, map);
+        }
         tracer.trace_call(&transaction, &overrides, &options.tracing_options).map_err(refusal)
     }
 

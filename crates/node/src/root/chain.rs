@@ -1,11 +1,11 @@
 //! The final root blocks as readers see them: only what is on this node's disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::map::B256Map;
-use anfs_primitives::{CertifiedRootBlock, Height, RootHash, SealedRootHeader};
+use anfs_primitives::{CertifiedRootBlock, Height, RootHash, RootSeat, SealedRootHeader};
 use anfs_store::RootStore;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
@@ -21,7 +21,8 @@ const BLOCKS_BUFFERED: usize = 256;
 #[derive(Debug)]
 pub struct RootChain {
     genesis: SealedRootHeader,
-    archive: Option<Arc<RootStore>>,
+    /// Where older blocks are read from; of a seat that has stopped, as far as it had got.
+    archives: Mutex<BTreeMap<RootSeat, Arc<RootStore>>>,
     recent: Mutex<Recent>,
     grew: Condvar,
     news: broadcast::Sender<Arc<CertifiedRootBlock>>,
@@ -51,22 +52,40 @@ impl Recent {
 }
 
 impl RootChain {
-    /// A chain whose newest blocks are these, without a gap; older ones are read from the archive.
+    /// A chain of the genesis block alone.
+    #[must_use]
+    pub fn new(genesis: SealedRootHeader) -> Self {
+        Self {
+            genesis,
+            archives: Mutex::default(),
+            recent: Mutex::default(),
+            grew: Condvar::new(),
+            news: broadcast::channel(BLOCKS_BUFFERED).0,
+        }
+    }
+
+    /// Takes in what a seat has on disk, and reads older blocks from there from now on. News of it are not given.
     ///
     /// # Errors
-    /// When the archive cannot be read.
-    pub fn new(genesis: SealedRootHeader, archive: Option<Arc<RootStore>>) -> Result<Self, NodeError> {
-        let mut recent = Recent::default();
-        if let Some(archive) = &archive {
-            let head = archive.head().0;
-            for height in (head.saturating_sub(RECENT_BLOCKS) + 1..=head).map(Height) {
-                if let Some(block) = archive.block(height)? {
-                    recent.push(Arc::new(block));
-                }
+    /// When the disk cannot be read.
+    pub(crate) fn take_in(&self, seat: RootSeat, archive: &Arc<RootStore>) -> Result<(), NodeError> {
+        self.archives.lock().insert(seat, archive.clone());
+        let head = archive.head();
+        if head <= self.height() {
+            return Ok(());
+        }
+        let mut blocks = Recent::default();
+        for height in (head.0.saturating_sub(RECENT_BLOCKS) + 1..=head.0).map(Height) {
+            if let Some(block) = archive.block(height)? {
+                blocks.push(Arc::new(block));
             }
         }
-        let (recent, news) = (Mutex::new(recent), broadcast::channel(BLOCKS_BUFFERED).0);
-        Ok(Self { genesis, archive, recent, grew: Condvar::new(), news })
+        let mut recent = self.recent.lock();
+        if blocks.head() > recent.head() {
+            *recent = blocks;
+            self.grew.notify_all();
+        }
+        Ok(())
     }
 
     /// Makes the next block visible, which is final and on disk; any other one is known or has a gap below it, and
@@ -118,8 +137,13 @@ impl RootChain {
                 return Ok(Some(block.clone()));
             }
         }
-        let Some(archive) = &self.archive else { return Ok(None) };
-        Ok(archive.block(height)?.map(Arc::new))
+        let archives: Vec<_> = self.archives.lock().values().cloned().collect();
+        for archive in archives {
+            if let Some(block) = archive.block(height)? {
+                return Ok(Some(Arc::new(block)));
+            }
+        }
+        Ok(None)
     }
 
     /// The header of a final root block, genesis included.

@@ -62,7 +62,7 @@ pub(crate) fn start_of<E>(
         at = below;
     }
     // What was still open at genesis had sent nothing before.
-    open.into_iter().for_each(|source| drop(sent.remove(&source)));
+    sent.retain(|source, _| !open.contains(source));
     Ok((first, sent))
 }
 

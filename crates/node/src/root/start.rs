@@ -75,7 +75,10 @@ impl RootSide {
             RootStoreOptions { dir: dir.join("root"), network: spec.network, genesis: genesis.hash() };
         let (store, recovered) = RootStore::open(options, disk)?;
         let store = Arc::new(store);
-        let chain = Arc::new(RootChain::new(genesis.clone(), Some(store.clone()))?);
+        let chain = Arc::new(RootChain::new(genesis.clone()));
+        for chain in std::iter::once(&chain).chain(&link.shown) {
+            chain.take_in(seat, &store)?;
+        }
         let first = RootState::genesis(genesis, shards, &coins);
         let state = add_up(&store, &recovered, first)?;
         let config = RootConfig::new(spec, Epoch::ZERO, epoch_seed(spec, Epoch::ZERO))?;

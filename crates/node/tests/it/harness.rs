@@ -37,6 +37,7 @@ pub(crate) struct Shard {
     pub(crate) wire: Arc<Wire>,
     pub(crate) disk: Option<Arc<dyn Disk>>,
     pub(crate) wallet: PrivateKeySigner,
+    domain: DomainId,
     seats: Vec<Option<Seat>>,
     folder: TempDir,
     runtime: Runtime,
@@ -82,8 +83,15 @@ impl Shard {
 
     /// A shard none of whose seats runs yet.
     pub(crate) fn stopped(verifiers: u16, disk: Option<Arc<dyn Disk>>) -> Self {
+        Self::of(Arc::new(spec(verifiers, DEFAULT_CHAIN_ID)), DomainId(1), disk)
+    }
+
+    /// One shard of a network, none of whose seats runs yet.
+    pub(crate) fn of(spec: Arc<ChainSpec>, domain: DomainId, disk: Option<Arc<dyn Disk>>) -> Self {
+        let verifiers = spec.verifiers_per_shard;
         Self {
-            spec: Arc::new(spec(verifiers, DEFAULT_CHAIN_ID)),
+            spec,
+            domain,
             wire: Arc::new(Wire::new(verifiers)),
             disk,
             wallet: wallets(DEFAULT_MNEMONIC, 1).unwrap().remove(0),
@@ -104,9 +112,9 @@ impl Shard {
         let index = SeatIndex(seat);
         let config = SeatConfig {
             seat: index,
-            domain: DomainId(1),
+            domain: self.domain,
             spec: self.spec.clone(),
-            key: seat_key(DEFAULT_MNEMONIC, DomainId(1), index),
+            key: seat_key(DEFAULT_MNEMONIC, self.domain, index),
             entropy: [u8::try_from(seat).unwrap(); 32],
             dir: self.dir(seat),
             limits: ChainLimits::SERVING,
@@ -115,6 +123,7 @@ impl Shard {
             disk: self.disk.clone(),
             founding: !self.founded,
             byzantine: self.byzantine.contains(&seat),
+            root: None,
         };
         let transport: Arc<dyn Transport> = self.wire.clone();
         self.seats[usize::from(seat)] = Some(Seat::start(&config, &transport)?);

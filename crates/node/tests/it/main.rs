@@ -4,6 +4,7 @@
 
 mod byzantine;
 mod catch_up;
+mod crossing;
 mod disk;
 mod folder;
 mod harness;

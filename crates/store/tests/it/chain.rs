@@ -2,9 +2,10 @@
 
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U256, keccak256};
 use anfs_primitives::{
-    Block, BlockBody, BlockCrossing, BlsSignature, BoundedVec, Certificate, CertificateKind, CertifiedBlock,
-    DomainId, Entry, Epoch, Height, NetworkId, Receipt, ReceiptKind, RootReference, SeatIndex,
-    SequencedTransaction, ShardHeader, SignerSet, Slot, View, VoteTarget, encode,
+    Arrival, Block, BlockBody, BlockCrossing, BlsSignature, BoundedVec, Certificate, CertificateKind,
+    CertifiedBlock, CrossMessage, DomainId, Entry, Epoch, Height, MessageBody, NetworkId, Receipt,
+    ReceiptKind, RootReference, SeatIndex, SequencedTransaction, ShardHeader, SignerSet, Slot, View,
+    VoteTarget, encode,
 };
 use anfs_store::{BlockRecord, StoreOptions};
 
@@ -95,7 +96,25 @@ fn record(height: u64, parent: B256, transactions: usize, bytes: usize) -> Block
     BlockRecord {
         certified: CertifiedBlock { block: Block { header, body }, certificate },
         receipts,
-        crossing: BlockCrossing::default(),
+        crossing: crossing(height),
+    }
+}
+
+/// A message each way.
+fn crossing(height: u64) -> BlockCrossing {
+    let (here, there) = (DomainId(1), DomainId(2));
+    let message = |source, destination| CrossMessage {
+        network: NETWORK,
+        source,
+        destination,
+        sequence: height,
+        origin: B256::repeat_byte(4),
+        body: MessageBody::Credit { recipient: Address::repeat_byte(5), value: U256::MAX },
+    };
+    let arrival = Arrival { message: message(there, here), receipt: Some(receipt(height)) };
+    BlockCrossing {
+        arrivals: BoundedVec::try_from(vec![arrival]).expect("one"),
+        sent: BoundedVec::try_from(vec![message(here, there)]).expect("one"),
     }
 }
 

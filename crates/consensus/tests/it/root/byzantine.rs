@@ -1,0 +1,145 @@
+//! What forgers make of their messages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anfs_consensus::root::RootCrypto;
+use anfs_primitives::{
+    BlsSignature, CertificateKind, RootBlock, RootMessage, RootProposal, RootSeat, SeatIndex, SeatSet,
+    SignedRootTimeout,
+};
+use anfs_sim::rng::Rng;
+
+use super::crypto::FakeCrypto;
+use super::net::{Nature, Net};
+
+/// Draws seats that are not honest, with less than a third of all stake together.
+pub(super) fn conspirators(net: &mut Net) -> BTreeMap<RootSeat, Nature> {
+    let mut seats: Vec<RootSeat> = net.config.seats().collect();
+    net.rng.shuffle(&mut seats);
+    let (mut natures, mut stake) = (BTreeMap::new(), alloy_primitives::U256::ZERO);
+    for seat in seats {
+        let more = stake + net.config.stake(seat).unwrap();
+        if net.rng.chance(300) || net.config.total_stake() <= more * alloy_primitives::U256::from(3) {
+            continue;
+        }
+        stake = more;
+        let natures_all = [Nature::Twin, Nature::Forger, Nature::Forger, Nature::Amnesiac, Nature::Silent];
+        natures.insert(seat, *net.rng.pick(&natures_all));
+    }
+    natures
+}
+
+fn garbled(rng: &mut Rng, signature: &BlsSignature) -> BlsSignature {
+    let mut garbled = *signature;
+    garbled[rng.index(16)] ^= 1;
+    garbled
+}
+
+impl Net {
+    fn forger(&self, index: usize) -> FakeCrypto {
+        FakeCrypto { own: self.processes[index].seat, keys: self.keys.clone() }
+    }
+
+    /// Sends something forged beside or in place of a message; true when it is in place of it.
+    pub(super) fn forge(&mut self, index: usize, to: Option<RootSeat>, message: &RootMessage) -> bool {
+        if !self.rng.chance(600) {
+            return false;
+        }
+        let seat = self.processes[index].seat;
+        match message {
+            RootMessage::Proposal(proposal) => self.forge_proposal(index, proposal),
+            RootMessage::Tally(tally) => {
+                let mut tally = tally.clone();
+                match self.rng.below(4) {
+                    0 => tally.signature = garbled(&mut self.rng, &tally.signature),
+                    1 => {
+                        tally.seats =
+                            tally.seats.union(SeatSet::of(SeatIndex(0))).union(SeatSet::of(SeatIndex(1)))
+                    }
+                    2 if tally.seats == SeatSet::of(seat.seat) => {
+                        tally.target.block.0[0] ^= 1;
+                        tally.signature =
+                            self.forger(index).sign_vote(seat, tally.kind, &tally.target).unwrap();
+                    }
+                    _ => return self.rng.chance(500),
+                }
+                self.carry(index, to, &RootMessage::Tally(tally));
+                self.rng.chance(500)
+            }
+            RootMessage::Certificate(certificate) => {
+                let mut certificate = certificate.clone();
+                match self.rng.below(3) {
+                    0 => certificate.kind = CertificateKind::Commit,
+                    1 => certificate.target.block.0[0] ^= 1,
+                    // Withheld from most.
+                    _ => {
+                        let seats: Vec<RootSeat> = self.config.seats().collect();
+                        let lucky = *self.rng.pick(&seats);
+                        self.carry(index, Some(lucky), message);
+                        return true;
+                    }
+                }
+                self.carry(index, to, &RootMessage::Certificate(certificate));
+                self.rng.chance(300)
+            }
+            RootMessage::Timeout(signed) => {
+                let mut signed: SignedRootTimeout = (**signed).clone();
+                if self.rng.chance(300) {
+                    signed.signature = garbled(&mut self.rng, &signed.signature);
+                } else {
+                    // Hides what it has seen.
+                    (signed.timeout.prepared, signed.certificate) = (None, None);
+                    signed.signature = self.forger(index).sign_timeout(seat, &signed.timeout).unwrap();
+                }
+                self.carry(index, to, &RootMessage::Timeout(Box::new(signed)));
+                true
+            }
+            RootMessage::Report(report) => {
+                let mut report = report.clone().into_inner();
+                let at = self.rng.index(report.len());
+                report[at].certificate.signature = garbled(&mut self.rng, &report[at].certificate.signature);
+                self.carry(index, to, &RootMessage::Report(report.try_into().unwrap()));
+                self.rng.chance(500)
+            }
+            RootMessage::Block(block) => {
+                let mut block = (**block).clone();
+                let mut body = (*block.block).clone();
+                let mut references = body.references.into_inner();
+                if references.pop().is_none() {
+                    return true;
+                }
+                body.references = references.try_into().unwrap();
+                block.block = Arc::new(body);
+                self.carry(index, to, &RootMessage::Block(Box::new(block)));
+                true
+            }
+            _ => self.rng.chance(300),
+        }
+    }
+
+    /// Another block in place of the one that the protocol has, to some or all.
+    fn forge_proposal(&mut self, index: usize, proposal: &RootProposal) -> bool {
+        let (seat, height) = (self.processes[index].seat, proposal.block.header.height);
+        let core = self.processes[index].core.as_ref().unwrap();
+        let timestamp = self.now_ms.max(core.state().head().timestamp_ms + 1) + self.rng.below(3);
+        let Ok((block, _)) =
+            core.state().build(self.config.epoch, proposal.view, seat, timestamp, Vec::new())
+        else {
+            return false;
+        };
+        let block: RootBlock = block;
+        let target = self.config.target(height, proposal.view, block.header.hash());
+        let signature = self.forger(index).sign_proposal(seat, &target).unwrap();
+        let timeouts = proposal.timeouts.clone();
+        let other = RootProposal { view: proposal.view, block: Arc::new(block), timeouts, signature };
+        let (mine, other) =
+            (RootMessage::Proposal(Box::new(proposal.clone())), RootMessage::Proposal(Box::new(other)));
+        let all = self.rng.chance(400);
+        for to in self.config.seats().collect::<Vec<_>>() {
+            let message = if all || self.rng.chance(500) { &other } else { &mine };
+            self.carry(index, Some(to), message);
+        }
+        true
+    }
+}

@@ -1,0 +1,10 @@
+//! Swarms of root cores on a virtual network: delay, loss, partitions, crashes torn at any log record, twins, forgers,
+//! captured shards.
+
+mod byzantine;
+mod checks;
+mod crypto;
+mod focus;
+mod net;
+mod shards;
+mod swarm;
