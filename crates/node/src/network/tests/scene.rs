@@ -136,8 +136,7 @@ impl Scene {
         let folder = TempDir::new().unwrap();
         let genesis = |domain| spec.genesis_header(DomainId(domain), EMPTY_ROOT, EMPTY_ROOT);
         let chains: Vec<_> = (1..=shards).map(|domain| FakeShard::new(genesis(domain))).collect();
-        let root =
-            Arc::new(RootChain::new(root_header(Height::ZERO, B256::ZERO, &chains).seal(), None).unwrap());
+        let root = Arc::new(RootChain::new(root_header(Height::ZERO, B256::ZERO, &chains).seal()));
         let spec = Arc::new(spec);
         let view = Arc::new(open(&spec, &root, &chains, index(&folder)));
         Self { spec, root, shards: chains, view, lanes: BTreeMap::new(), folder }
