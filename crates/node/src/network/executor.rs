@@ -53,7 +53,8 @@ impl NetworkBackend {
         let account = self.account(at, &from)?;
         let lent = overrides.get_or_insert_default().entry(from).or_default();
         lent.balance.get_or_insert(account.balance);
-        lent.nonce.get_or_insert(account.nonce);
+        // A domain takes an account with a nonce for one of its own, and lets it spend what it is said to have.
+        lent.nonce.get_or_insert(account.nonce.max(1));
         Ok(())
     }
 

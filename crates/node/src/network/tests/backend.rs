@@ -135,6 +135,13 @@ fn calls_run_at_the_recipient_with_what_the_sender_has_at_home() {
     let lent = &run.state_overrides.unwrap()[&alice];
     assert_eq!((lent.nonce, lent.balance), (Some(4), Some(U256::from(1000))));
 
+    // Who has never sent anything is lent a nonce: by it the domain knows him for a resident.
+    let fresh = resident(&network.scene, 2, 8);
+    network.seat(2).set(fresh, 0, 50, Bytes::new());
+    network.backend.call(LATEST, request(fresh, token)).unwrap();
+    let lent = &network.last_run(3).1.state_overrides.unwrap()[&fresh];
+    assert_eq!((lent.nonce, lent.balance), (Some(1), Some(U256::from(50))));
+
     // The request's own word counts, and what it leaves open is filled in.
     let mut own = request(alice, token);
     own.state_overrides.get_or_insert_default().entry(alice).or_default().balance = Some(U256::from(5));
