@@ -201,7 +201,7 @@ impl Arrivals {
         let held = &mut *self.held.lock();
         held.durable = durable.root_reference;
         held.known = held.known.split_off(&durable.root_reference.height);
-        for cursor in durable.inbox_cursors.iter() {
+        for cursor in &durable.inbox_cursors {
             held.consumed.insert(cursor.source, cursor.consumed);
         }
         while let Some(batch) = held.batches.front_mut() {
@@ -240,7 +240,6 @@ impl fmt::Debug for Arrivals {
 
 impl Held {
     /// The batches without what is consumed, and where the lanes are after them.
-    #[expect(clippy::type_complexity, reason = "two results of one pass")]
     fn follow(
         &self,
         root: Height,

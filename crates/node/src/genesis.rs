@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_signer_local::{LocalSignerError, MnemonicBuilder, PrivateKeySigner};
 use anfs_crypto::bls;
 use anfs_primitives::header::DOMAINS_MAX;
-use anfs_primitives::spec::{EvmFork, ShardSpec};
+use anfs_primitives::spec::{EvmFork, ShardSpec, SpecError};
 use anfs_primitives::{
     ChainSpec, DomainId, DomainMap, GenesisAccount, NetworkId, SealedHeader, SeatIndex, ValidatorSpec,
 };
@@ -69,6 +69,11 @@ pub fn seat_key(mnemonic: &str, domain: DomainId, seat: SeatIndex) -> bls::Secre
 /// # Errors
 /// When the phrase or a parameter is out of range.
 pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
+    // Before keys are derived for all of them.
+    if choices.shards as usize >= DOMAINS_MAX {
+        let (field, rule) = ("shards", "at least 1 and at most 4095");
+        return Err(SpecError::Range { field, value: choices.shards.into(), rule }.into());
+    }
     let balance = U256::from(choices.balance) * U256::from(AFS);
     let funded = wallets(&choices.mnemonic, choices.accounts)?;
     let mut accounts: BTreeMap<Address, GenesisAccount> = funded
@@ -81,8 +86,6 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         generator: seat(domain, 0),
         verifiers: (1..=choices.verifiers).map(|index| seat(domain, index)).collect(),
     };
-    // More than this is refused below, and need not be derived before.
-    let shards = choices.shards.min(DOMAINS_MAX as u32);
     // 64 ticks a slot keep 32 stretches in one verifier's share; the clock itself stays far below one
     // core's 30 MH/s, so that an idle development network leaves the machine alone.
     let ticks_per_slot = 64;
@@ -107,7 +110,7 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         root_block_ms: choices.slot_ms * 2,
         root_timeout_ms: (choices.slot_ms * 16).max(4_000),
         max_supply: U256::from(1_000_000_000_u64) * U256::from(AFS),
-        shards: (1..=shards).map(DomainId).map(shard).collect(),
+        shards: (1..=choices.shards).map(DomainId).map(shard).collect(),
         accounts,
     };
     spec.validate()?;
@@ -220,5 +223,6 @@ mod tests {
         refused(|c| c.balance = u64::MAX);
         refused(|c| c.chain_id = 0);
         refused(|c| c.shards = 0);
+        refused(|c| c.shards = u32::MAX);
     }
 }

@@ -283,7 +283,7 @@ impl BlockRun {
     pub(crate) fn finish(self) -> Result<RunOutcome, NodeError> {
         let outcome = self.executor.finish()?;
         let arrived = !self.arrivals.is_empty();
-        let touched = arrived.then(|| outcome.changes.accounts.keys().copied().collect()).unwrap_or_default();
+        let touched = if arrived { outcome.changes.accounts.keys().copied().collect() } else { Vec::new() };
         let (dealings, crossing) = dealings(self.arrivals, outcome.crossing);
         let state = self.base.apply(&outcome.changes)?;
         let transactions_root = anfs_state::ordered_root_of(self.transactions.len(), |index, out| {

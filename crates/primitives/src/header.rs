@@ -117,7 +117,7 @@ pub struct ShardHeader {
     pub lanes: BoundedVec<LaneCount, DOMAINS_MAX>,
     /// Messages consumed so far, by source, ascending.
     pub inbox_cursors: BoundedVec<InboxCursor, DOMAINS_MAX>,
-    /// Gas that the transactions used.
+    /// Gas that consumed messages and transactions used.
     pub gas_used: u64,
     /// Gas that the block may use: the chain spec's.
     pub gas_limit: u64,

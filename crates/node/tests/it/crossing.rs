@@ -54,6 +54,8 @@ struct Two {
     deaf: BTreeSet<(DomainId, u16)>,
     nonces: BTreeMap<Address, u64>,
     wallets: Vec<PrivateKeySigner>,
+    /// Accounts that came to coins in the course of a test.
+    newcomers: BTreeSet<Address>,
     runtime: Runtime,
 }
 
@@ -153,6 +155,7 @@ impl Two {
             deaf: BTreeSet::new(),
             nonces: BTreeMap::new(),
             wallets: wallets(DEFAULT_MNEMONIC, 8).unwrap(),
+            newcomers: BTreeSet::new(),
             runtime: Builder::new_current_thread().enable_time().build().unwrap(),
         }
     }
@@ -307,6 +310,7 @@ impl Two {
         let seats =
             self.spec.shards.iter().flat_map(|shard| shard.verifiers.iter().chain([&shard.generator]));
         let made_up = (1..=SHARDS).flat_map(|domain| (0..8).map(move |n| address(domain, n)));
+        let made_up = made_up.chain(self.newcomers.iter().copied());
         seats.map(|seat| seat.beneficiary).chain(made_up).chain(self.spec.accounts.keys().copied()).collect()
     }
 }
@@ -433,6 +437,43 @@ fn a_verifier_that_hears_of_the_root_late_catches_up() {
     assert_eq!(late.health().trouble(), None);
     net.deaf.remove(&deaf);
     net.until("the late verifier", |net| net.shard(2).height(3) >= reached);
+    net.settle();
+    net.check();
+}
+
+#[test]
+fn what_has_crossed_can_be_spent_at_once() {
+    let mut net = Two::start();
+    let keys = (1u8..).map(|byte| PrivateKeySigner::from_slice(&[byte; 32]).unwrap());
+    let map = DomainMap::new(SHARDS);
+    let newcomer = keys.into_iter().find(|key| map.home(&key.address()) == DomainId(2)).unwrap();
+    let own = newcomer.address();
+    let back = |net: &Two| signed(&net.spec, &newcomer, 0, address(1, 5), 11, 21_000);
+    let refused = net.shard(2).backend(0).pool.submit(back(&net)).unwrap_err().to_string();
+    assert!(refused.contains("insufficient funds"), "{refused}");
+
+    net.send(1, own, 10_000_000_000_000_000, 21_000);
+    net.until("the coins", |net| !net.balance_at(2, 0, own).is_zero());
+    net.shard(2).backend(0).pool.submit(back(&net)).unwrap();
+    net.until("an answer", |net| net.balance_at(1, 0, address(1, 5)) == U256::from(11));
+    net.newcomers.insert(own);
+    net.settle();
+    net.check();
+}
+
+#[test]
+fn a_verifier_that_takes_over_goes_on_with_what_arrives() {
+    let mut net = Two::start();
+    net.send(1, address(2, 5), 7, 21_000);
+    net.until("the first", |net| net.balance_at(2, 0, address(2, 5)) == U256::from(7));
+    net.shard_mut(2).kill_seat(0);
+    for _ in 0..3 {
+        net.send(1, address(2, 5), 7, 21_000);
+    }
+    net.until("what came after", |net| net.balance_at(2, 1, address(2, 5)) == U256::from(28));
+    net.shard_mut(2).start_seat(0);
+    let reached = net.shard(2).height(1);
+    net.until("the old generator", |net| net.shard(2).height(0) >= reached);
     net.settle();
     net.check();
 }
