@@ -15,6 +15,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 /// Largest encoded record: a proposal of the largest block, with its time-outs.
 pub const ROOT_LOG_RECORD_BYTES_MAX: usize = ROOT_BLOCK_BYTES_MAX + 2 * 1024 * 1024;
 
+/// Blocks kept for a height that only a PrepareCert unknown to this seat could call for.
+const SPARE_BLOCKS: usize = 8;
+
 /// One signature of this node's seat about the root, or what it must not forget beside it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RootLogRecord {
@@ -98,6 +101,7 @@ impl RootRecord {
             }
             RootLogRecord::Block(block) => {
                 self.blocks.entry((height, block.header.hash())).or_insert(block);
+                self.forget_spare(height);
             }
             RootLogRecord::Vote(tally) => {
                 self.votes.entry((height, tally.target.view, tally.kind)).or_insert(tally);
@@ -113,6 +117,20 @@ impl RootRecord {
                     self.timeouts.insert(height, *signed);
                 }
             }
+        }
+    }
+
+    /// Of the blocks of a height, the latest few are kept, and the one with a PrepareCert.
+    fn forget_spare(&mut self, height: Height) {
+        let last = self.blocks.range((height, RootHash::ZERO)..=(height, RootHash::repeat_byte(0xff)));
+        let locked = self.prepared(height).map(|certificate| certificate.target.block);
+        let spare = last.filter(|((_, hash), _)| Some(*hash) != locked);
+        let spare: Vec<(View, RootHash)> =
+            spare.map(|((_, hash), block)| (block.header.view, *hash)).collect();
+        if spare.len() > SPARE_BLOCKS
+            && let Some((_, oldest)) = spare.into_iter().min()
+        {
+            self.blocks.remove(&(height, oldest));
         }
     }
 

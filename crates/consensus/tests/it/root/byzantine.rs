@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anfs_consensus::root::RootCrypto;
+use anfs_crypto::votes::target_of;
 use anfs_primitives::{
-    BlsSignature, CertificateKind, RootBlock, RootMessage, RootProposal, RootSeat, SeatIndex, SeatSet,
-    SignedRootTimeout,
+    BlsSignature, Certificate, CertificateKind, RootMessage, RootProposal, RootSeat, RootTimeout,
+    SealedHeader, SeatGroup, SeatIndex, SeatSet, ShardReference, SignedRootTimeout, SignerSet,
+    TimeoutCertificate, TimeoutGroup, View,
 };
 use anfs_sim::rng::Rng;
 
@@ -85,6 +87,7 @@ impl Net {
             }
             RootMessage::Timeout(signed) => {
                 let mut signed: SignedRootTimeout = (**signed).clone();
+                self.usurp(index, &signed.timeout.clone());
                 if self.rng.chance(300) {
                     signed.signature = garbled(&mut self.rng, &signed.signature);
                 } else {
@@ -118,23 +121,26 @@ impl Net {
         }
     }
 
-    /// Another block in place of the one that the protocol has, to some or all.
+    /// Another proposal in place of the one that the protocol has, to some or all: of another block, whatever the time-outs
+    /// say, or of shard blocks that nobody has certified.
     fn forge_proposal(&mut self, index: usize, proposal: &RootProposal) -> bool {
-        let (seat, height) = (self.processes[index].seat, proposal.block.header.height);
-        let core = self.processes[index].core.as_ref().unwrap();
-        let timestamp = self.now_ms.max(core.state().head().timestamp_ms + 1) + self.rng.below(3);
-        let Ok((block, _)) =
-            core.state().build(self.config.epoch, proposal.view, seat, timestamp, Vec::new())
-        else {
+        let mut references = proposal.block.references.to_vec();
+        match self.rng.below(4) {
+            0 | 1 => references.clear(),
+            2 if !references.is_empty() => {
+                let last = references.last_mut().unwrap();
+                last.certificate.signature = garbled(&mut self.rng, &last.certificate.signature);
+            }
+            _ => {
+                let state = self.processes[index].core.as_ref().unwrap().state();
+                references = vec![invented(state.tips().next().unwrap().1)];
+            }
+        }
+        let timeouts = proposal.timeouts.clone();
+        let Some(other) = self.other_proposal(index, proposal.view, timeouts, references) else {
             return false;
         };
-        let block: RootBlock = block;
-        let target = self.config.target(height, proposal.view, block.header.hash());
-        let signature = self.forger(index).sign_proposal(seat, &target).unwrap();
-        let timeouts = proposal.timeouts.clone();
-        let other = RootProposal { view: proposal.view, block: Arc::new(block), timeouts, signature };
-        let (mine, other) =
-            (RootMessage::Proposal(Box::new(proposal.clone())), RootMessage::Proposal(Box::new(other)));
+        let mine = RootMessage::Proposal(Box::new(proposal.clone()));
         let all = self.rng.chance(400);
         for to in self.config.seats().collect::<Vec<_>>() {
             let message = if all || self.rng.chance(500) { &other } else { &mine };
@@ -142,4 +148,58 @@ impl Net {
         }
         true
     }
+
+    /// A proposal of other shard blocks, well signed.
+    fn other_proposal(
+        &mut self,
+        index: usize,
+        view: View,
+        timeouts: Option<TimeoutCertificate>,
+        references: Vec<ShardReference>,
+    ) -> Option<RootMessage> {
+        let seat = self.processes[index].seat;
+        let core = self.processes[index].core.as_ref().unwrap();
+        let timestamp = self.now_ms.max(core.state().head().timestamp_ms + 1) + self.rng.below(3);
+        let (block, _) = core.state().build(self.config.epoch, view, seat, timestamp, references).ok()?;
+        let target = self.config.target(block.header.height, view, block.header.hash());
+        let signature = self.forger(index).sign_proposal(seat, &target).unwrap();
+        Some(RootMessage::Proposal(Box::new(RootProposal {
+            view,
+            block: Arc::new(block),
+            timeouts,
+            signature,
+        })))
+    }
+
+    /// Opens a view that it leads on its own time-out alone, as if nothing had been prepared.
+    fn usurp(&mut self, index: usize, timeout: &RootTimeout) {
+        let seat = self.processes[index].seat;
+        let led = (timeout.view.0..timeout.view.0 + 8).map(View);
+        let led = led.filter(|view| self.config.leader(timeout.height, view.next()) == seat);
+        for view in led.collect::<Vec<_>>() {
+            let alone = RootTimeout { view, prepared: None, ..*timeout };
+            let signature = self.forger(index).sign_timeout(seat, &alone).unwrap();
+            let signers = vec![SeatGroup { domain: seat.domain, seats: SeatSet::of(seat.seat) }];
+            let signers = signers.try_into().unwrap();
+            let groups = vec![TimeoutGroup { prepared: None, signers, signature }].try_into().unwrap();
+            let opening = TimeoutCertificate { height: timeout.height, view, groups, prepared: None };
+            let proposal = self.other_proposal(index, view.next(), Some(opening), Vec::new());
+            self.carry(index, None, &proposal.unwrap());
+        }
+    }
+}
+
+/// A shard block that nobody has certified.
+fn invented(tip: &SealedHeader) -> ShardReference {
+    let mut header = tip.header().clone();
+    (header.height, header.parent) = (tip.height.next(), tip.hash());
+    (header.value_in, header.value_out, header.burned) = Default::default();
+    let header = header.seal();
+    let certificate = Certificate {
+        kind: CertificateKind::Commit,
+        target: target_of(&header),
+        signers: SignerSet::EMPTY,
+        signature: BlsSignature::ZERO,
+    };
+    ShardReference { header, certificate }
 }

@@ -9,7 +9,8 @@ use anfs_consensus::root::{
     genesis_root_header,
 };
 use anfs_primitives::{
-    CertifiedRootBlock, DomainId, Epoch, Height, RootMessage, RootReference, RootSeat, SealedHeader,
+    CertificateKind, CertifiedRootBlock, DomainId, Epoch, Height, RootMessage, RootReference, RootSeat,
+    SealedHeader,
 };
 use anfs_sim::rng::Rng;
 
@@ -58,6 +59,7 @@ enum Event {
     Slot(usize),
     Certified { to: usize, height: u64 },
     Partition,
+    Blackout,
     Heal,
 }
 
@@ -73,6 +75,10 @@ pub(super) struct Weather {
     /// Of 1000 log records, at how many the process dies.
     pub(super) crash: u64,
     pub(super) partition: u64,
+    /// Of 1000 decisions that are told to a seat, how many it does not hear of.
+    pub(super) deaf: u64,
+    /// Of 1000, how many seconds end with all processes dead.
+    pub(super) blackout: u64,
 }
 
 #[derive(Debug)]
@@ -170,6 +176,7 @@ impl Net {
         }
         self.at(self.weather.heal_ms, Event::Heal);
         self.at(1000, Event::Partition);
+        self.at(1000, Event::Blackout);
     }
 
     fn at(&mut self, at: u64, event: Event) {
@@ -208,6 +215,7 @@ impl Net {
             Event::Certified { to, height } => self.certified(to, height),
             Event::Partition if !self.healed => self.partition(),
             Event::Partition => {}
+            Event::Blackout => self.blackout(),
             Event::Heal => {
                 self.healed = true;
                 self.sides.clear();
@@ -225,6 +233,21 @@ impl Net {
         }
         let next = self.now_ms + self.rng.between(300, 3000);
         self.at(next, Event::Partition);
+    }
+
+    /// All processes die at once, now and then.
+    fn blackout(&mut self) {
+        if self.healed {
+            return;
+        }
+        if self.rng.chance(self.weather.blackout) {
+            for index in 0..self.processes.len() {
+                if self.processes[index].core.is_some() {
+                    self.crash(index);
+                }
+            }
+        }
+        self.at(self.now_ms + 1000, Event::Blackout);
     }
 
     /// A shard certifies its next block, and its seats learn of it.
@@ -399,7 +422,13 @@ impl Net {
             if !meant || reach.as_ref().is_some_and(|reach| !reach.contains(&seat)) {
                 continue;
             }
-            let cut = self.sides.get(&from) != self.sides.get(&seat);
+            let decision = match message {
+                RootMessage::Certificate(certificate) => certificate.kind == CertificateKind::Commit,
+                RootMessage::Block(_) => true,
+                _ => false,
+            };
+            let deaf = decision && !self.healed && self.rng.chance(self.weather.deaf);
+            let cut = deaf || self.sides.get(&from) != self.sides.get(&seat);
             if cut || (!self.healed && self.rng.chance(self.weather.loss)) {
                 continue;
             }

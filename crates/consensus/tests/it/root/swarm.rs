@@ -30,6 +30,8 @@ fn weather(rng: &mut anfs_sim::rng::Rng) -> Weather {
         late: some(rng, 100),
         crash: some(rng, 40),
         partition: some(rng, 700),
+        deaf: if rng.chance(400) { rng.between(500, 980) } else { 0 },
+        blackout: if rng.chance(300) { rng.below(400) } else { 0 },
     }
 }
 
@@ -37,7 +39,7 @@ fn weather(rng: &mut anfs_sim::rng::Rng) -> Weather {
 pub(super) fn run(seed: u64) -> Outcome {
     let mut rng = anfs_sim::rng::Rng::new(seed ^ 0x5eed);
     let shards = *rng.pick(&[1, 1, 2, 2, 2, 4]);
-    let verifiers = if shards == 4 { rng.between(1, 4) } else { rng.between(3, 4) };
+    let verifiers = if rng.chance(300) { rng.between(1, 2) } else { rng.between(3, 4) };
     let weather = weather(&mut rng);
     let heal_ms = weather.heal_ms;
     let mut net = Net::new(seed, shards, u16::try_from(verifiers).unwrap(), weather);
