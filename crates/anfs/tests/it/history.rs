@@ -131,3 +131,8 @@ fn watch(args: &[&str]) {
 fn one_shard_keeps_its_promises_to_readers() {
     watch(&[]);
 }
+
+#[test]
+fn four_shards_keep_the_promises_of_one() {
+    watch(&["--shards", "4", "--verifiers", "1"]);
+}
