@@ -6,7 +6,8 @@ use std::sync::Arc;
 use alloy_primitives::U256;
 use anfs_consensus::ConsensusError;
 use anfs_consensus::root::{
-    BlsRootCrypto, RootConfig, RootCore, RootLogRecord, RootState, RootStatus, genesis_root_header,
+    BlsRootCrypto, RootConfig, RootCore, RootCrypto, RootLogRecord, RootState, RootStatus,
+    genesis_root_header,
 };
 use anfs_crypto::bls::SecretKey;
 use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, RootSeat, SealedHeader, SealedRootHeader, decode};
@@ -65,14 +66,19 @@ impl RootSide {
         context: &Arc<SeatContext>,
         link: &RootLink,
         key: SecretKey,
-        dir: &Path,
-        disk: &Arc<dyn Disk>,
+        place: (&Path, &Arc<dyn Disk>),
+        founding: bool,
     ) -> Result<Self, NodeError> {
+        let (dir, disk) = place;
         let spec = &context.spec;
         let seat = RootSeat { domain: context.domain, seat: context.seat };
         let (genesis, shards, coins) = genesis_root(spec)?;
-        let options =
-            RootStoreOptions { dir: dir.join("root"), network: spec.network, genesis: genesis.hash() };
+        let options = RootStoreOptions {
+            dir: dir.join("root"),
+            network: spec.network,
+            genesis: genesis.hash(),
+            founding,
+        };
         let (store, recovered) = RootStore::open(options, disk)?;
         let store = Arc::new(store);
         let chain = Arc::new(RootChain::new(genesis.clone()));
@@ -86,13 +92,19 @@ impl RootSide {
             .map_err(ConsensusError::from)?;
         let log = recovered.votes.iter().map(|record| RootLogRecord::from_bytes(record));
         let log = log.collect::<Result<_, _>>().map_err(|error| NodeError::SigningLog(error.to_string()))?;
-        let core = RootCore::new(config, Some(seat), Arc::new(crypto), state, log)?;
+        let crypto: Arc<dyn RootCrypto> = Arc::new(crypto);
+        let voting = if recovered.unsure { None } else { Some(seat) };
+        if recovered.unsure {
+            tracing::warn!(%seat, "the record of what the seat signed for the root is lost: it watches the root for a while");
+        }
+        let core = RootCore::new(config, voting, crypto.clone(), state, log)?;
         let status = Arc::new(RwLock::new(core.status()));
         let inbox = Arc::new(Inbox::new(LOCAL_QUEUE, NETWORK_QUEUE));
         link.transport.attach(seat, NetworkMailbox::new(inbox.clone()));
         let engine = RootEngine::new(RootParts {
             context: context.clone(),
             core,
+            crypto,
             store,
             chain: chain.clone(),
             shown: link.shown.clone(),
