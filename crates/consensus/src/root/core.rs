@@ -383,8 +383,9 @@ impl RootCore {
         effects.push(RootEffect::Persist(entry));
     }
 
-    /// Records that must survive in the log: those above the final height. Once the final blocks are on disk, the
-    /// log may be rewritten to these.
+    /// Records that must survive in the log: those above the final height. Once the final blocks up to
+    /// [`Self::state`] are on disk, the log may be rewritten to these; while some are not, only records whose
+    /// [`scope`](RootLogRecord::scope) is on disk may be left out.
     #[must_use]
     pub fn live_records(&self) -> Vec<RootLogRecord> {
         self.record.live()
