@@ -166,7 +166,8 @@ impl RootCore {
         Ok(core)
     }
 
-    /// Puts what the log holds back in place: the view, the lock, own proposals and votes.
+    /// Puts what the log holds of the present height back in place: the view, the lock, own proposals and votes. After a
+    /// crash the log may be ahead of the final blocks by several heights.
     fn restore(&mut self) {
         let height = self.height();
         self.round.view = self.record.highest_view(height);
@@ -341,7 +342,7 @@ impl RootCore {
     /// Begins the height above the new final block.
     pub(super) fn begin(&mut self) {
         self.round = Round { since_ms: self.now_ms.max(self.due_ms()), ..Round::default() };
-        self.round.view = self.record.highest_view(self.height());
+        self.restore();
         self.progress_ms = self.now_ms;
         self.restart_retry();
     }
