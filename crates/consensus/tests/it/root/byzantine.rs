@@ -56,8 +56,8 @@ impl Net {
                 match self.rng.below(4) {
                     0 => tally.signature = garbled(&mut self.rng, &tally.signature),
                     1 => {
-                        tally.seats =
-                            tally.seats.union(SeatSet::of(SeatIndex(0))).union(SeatSet::of(SeatIndex(1)))
+                        let more = [0, 1].map(SeatIndex).into_iter().collect();
+                        tally.seats = tally.seats.union(more);
                     }
                     2 if tally.seats == SeatSet::of(seat.seat) => {
                         tally.target.block.0[0] ^= 1;

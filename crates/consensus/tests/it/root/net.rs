@@ -370,7 +370,7 @@ impl Net {
             }
             RootEffect::Evidence(evidence) => self.checks.evidence(seat, nature, &evidence),
             RootEffect::Penalise { seat: whom, offence } => {
-                self.checks.penalised(seat, nature, whom, offence)
+                self.checks.penalised(seat, nature, whom, offence);
             }
             RootEffect::WakeAt(at) => {
                 let at = at.saturating_sub(self.processes[index].skew_ms).max(self.now_ms + 1);
