@@ -176,10 +176,12 @@ impl RootCore {
             self.round.timeouts.insert(own);
         }
         let view = self.round.view;
+        let opening = self.record.opening(height).filter(|opening| opening.view.next() == view);
+        self.round.opening = opening.cloned();
         if let Some(proposal) = self.record.proposal(height, view).cloned() {
             let hash = proposal.block.header.hash();
             if self.recall(hash) {
-                self.round.opening = proposal.timeouts.clone();
+                self.round.opening = self.round.opening.take().or_else(|| proposal.timeouts.clone());
                 self.round.heard = Some(proposal);
                 self.round.accepted = Some(hash);
             }
@@ -375,6 +377,15 @@ impl RootCore {
         if self.round.accused.insert((view, offender, kind)) {
             self.evidence += 1;
             effects.push(RootEffect::Evidence(evidence));
+        }
+    }
+
+    /// Logs why the present view is open, before anything is signed in it.
+    pub(super) fn log_opening(&mut self, effects: &mut Vec<RootEffect>) {
+        if let Some(opening) = self.round.opening.clone()
+            && self.record.opened(self.height()) < self.round.view
+        {
+            self.persist(RootLogRecord::Opening(Box::new(opening)), effects);
         }
     }
 
