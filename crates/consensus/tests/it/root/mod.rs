@@ -4,7 +4,6 @@
 mod byzantine;
 mod checks;
 mod crypto;
-mod focus;
 mod net;
 mod shards;
 mod swarm;
