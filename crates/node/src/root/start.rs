@@ -1,5 +1,6 @@
 //! What a seat needs to take part in the root, brought up to the last final root block on its disk.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,6 @@ use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, RootSeat, SealedHeader
 use anfs_store::disk::Disk;
 use anfs_store::{RootRecovered, RootStore, RootStoreOptions};
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
 
 use super::chain::RootChain;
 use super::engine::{RootEngine, RootInbox, RootParts};
@@ -49,15 +49,22 @@ pub(crate) struct RootSide {
     pub(crate) engine: RootEngine,
 }
 
-/// The root's genesis, with what follows from it.
-pub(crate) fn genesis_root(
-    spec: &ChainSpec,
-) -> Result<(SealedRootHeader, Vec<SealedHeader>, BTreeMap<DomainId, U256>), NodeError> {
+/// Where the root begins.
+pub(crate) struct RootGenesis {
+    pub(crate) header: SealedRootHeader,
+    /// The genesis blocks of the shards, domain 1's first.
+    shards: Vec<SealedHeader>,
+    /// What each domain's accounts hold, in wei.
+    coins: BTreeMap<DomainId, U256>,
+}
+
+/// The root's genesis, which follows from the chain spec.
+pub(crate) fn genesis_root(spec: &ChainSpec) -> Result<RootGenesis, NodeError> {
     let domains = (1u32..).map(DomainId).zip(&spec.shards).map(|(domain, _)| domain);
     let shards = domains.map(|domain| Ok(genesis::first_header(spec, domain)?.0));
     let shards = shards.collect::<Result<Vec<_>, NodeError>>()?;
     let coins = genesis::coins(spec);
-    Ok((genesis_root_header(spec, &shards, &coins), shards, coins))
+    Ok(RootGenesis { header: genesis_root_header(spec, &shards, &coins), shards, coins })
 }
 
 impl RootSide {
@@ -72,7 +79,7 @@ impl RootSide {
         let (dir, disk) = place;
         let spec = &context.spec;
         let seat = RootSeat { domain: context.domain, seat: context.seat };
-        let (genesis, shards, coins) = genesis_root(spec)?;
+        let RootGenesis { header: genesis, shards, coins } = genesis_root(spec)?;
         let options = RootStoreOptions {
             dir: dir.join("root"),
             network: spec.network,
@@ -124,7 +131,7 @@ fn add_up(store: &RootStore, recovered: &RootRecovered, first: RootState) -> Res
     let mut state = saved.unwrap_or(first);
     for height in (state.head().height.0 + 1..=store.head().0).map(Height) {
         let Some(block) = store.block(height)? else { break };
-        state.apply(&block).map_err(|fault| NodeError::Root { height, fault })?;
+        state.apply(&block).map_err(|fault| NodeError::Root { height, fault: Box::new(fault) })?;
     }
     Ok(state)
 }

@@ -46,7 +46,7 @@ fn block(height: u64) -> CertifiedRootBlock {
 }
 
 fn options() -> RootStoreOptions {
-    let dir = PathBuf::from("/root");
+    let dir = PathBuf::from("/seat/root");
     RootStoreOptions { dir, network: NetworkId(9), genesis: GENESIS, founding: true }
 }
 
@@ -66,21 +66,21 @@ struct Done {
 fn work(disk: &FaultyDisk) -> Done {
     let mut done = Done::default();
     let Ok((store, _)) = open(disk) else { return done };
-    for height in 1..=4u64 {
-        let voted = store.append_vote(&[1, height as u8]).and_then(|()| store.sync_votes());
+    for height in 1..=4u8 {
+        let voted = store.append_vote(&[1, height]).and_then(|()| store.sync_votes());
         if voted.is_err() {
             break;
         }
         done.votes += 1;
-        if store.append(&block(height)).is_err() {
+        if store.append(&block(height.into())).is_err() {
             break;
         }
-        done.blocks = height;
-        if height % 2 == 0 {
-            if store.save_state(Height(height), &[height as u8; 100]).is_err() {
+        done.blocks = height.into();
+        if height.is_multiple_of(2) {
+            if store.save_state(Height(height.into()), &[height; 100]).is_err() {
                 break;
             }
-            done.state = height;
+            done.state = height.into();
         }
     }
     done
@@ -104,7 +104,7 @@ fn what_was_acknowledged_survives_a_crash_at_any_operation() {
             }
             assert!(recovered.votes.len() >= done.votes, "{survival:?} at {at}: {done:?}");
             let saved = recovered.state.map_or(0, |(height, state)| {
-                assert_eq!(state, [height.0 as u8; 100]);
+                assert_eq!(state, [u8::try_from(height.0).unwrap(); 100]);
                 height.0
             });
             assert!(saved >= done.state, "{survival:?} at {at}: {done:?}");
@@ -140,7 +140,7 @@ fn the_folder_of_another_network_is_refused() {
 fn a_damaged_state_is_added_up_again() {
     let disk = FaultyDisk::default();
     work(&disk);
-    disk.tamper(&PathBuf::from("/root/state"), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    disk.tamper(&PathBuf::from("/seat/root/state"), |bytes| *bytes.last_mut().unwrap() ^= 1);
     let (store, recovered) = open(&disk).unwrap();
     assert_eq!((recovered.state, store.head()), (None, Height(4)));
 }
