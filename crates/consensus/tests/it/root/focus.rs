@@ -55,7 +55,7 @@ impl Group {
                 RootEffect::Send { to, message } => self.queue.push_back((seat, Some(to), message)),
                 RootEffect::Broadcast(message) => self.queue.push_back((seat, None, message)),
                 RootEffect::Final { block } if block.block.header.height == Height(1) => {
-                    self.finals.push((seat, block.block.header.hash()))
+                    self.finals.push((seat, block.block.header.hash()));
                 }
                 RootEffect::Penalise { seat, offence } => self.offences.push((seat, offence)),
                 _ => {}
