@@ -75,10 +75,10 @@ fn strangers_and_foreign_tallies_do_not_hold() {
     let kind = CertificateKind::Commit;
     let good = tally(kind, 2, &[1, 3]);
     for wrong in [
-        RootTally { seats: SeatSet::of(SeatIndex(SEATS)), ..good },
-        RootTally { seats: SeatSet::EMPTY, ..good },
-        RootTally { domain: DomainId(DOMAINS + 1), ..good },
-        RootTally { target: target(0, 2), ..good },
+        RootTally { seats: SeatSet::of(SeatIndex(SEATS)), ..good.clone() },
+        RootTally { seats: SeatSet::EMPTY, ..good.clone() },
+        RootTally { domain: DomainId(DOMAINS + 1), ..good.clone() },
+        RootTally { target: target(0, 2), ..good.clone() },
         RootTally { kind: CertificateKind::Prepare, ..good },
     ] {
         assert_eq!(find_bad_tallies(&keys(), &[good.clone(), wrong], &ENTROPY), [1]);
