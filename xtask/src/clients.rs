@@ -33,37 +33,79 @@ pub(crate) fn run(repo: &Repo, args: &TestArgs) -> Result<Outcome> {
         let text =
             std::fs::read_to_string(file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
         let server = serde_json::from_str(&text).wrap_err("not a description of a server")?;
-        return run_all(repo, &server, &args.suite);
+        return run_all(repo, &server, &args.suite, Network::Alone);
     }
     let build = capture(repo.cargo().args(["build", "--release", "--package", "anfs"]), true)?;
     ensure!(build.success, "the anfs program does not build");
-    let devnet = Devnet::start(repo)?;
-    println!("devnet at {}", devnet.description.rpc_url);
-    let description = devnet.description.clone();
-    let mut outcome = run_all(repo, &description, &args.suite)?;
-    if let Err(error) = devnet.stop() {
-        outcome.failures.push(format!("{error}"));
+    let mut outcome = Outcome::default();
+    for network in [Network::Alone, Network::Sharded] {
+        let devnet = Devnet::start(repo, network.flags())?;
+        println!("devnet at {} ({network:?})", devnet.description.rpc_url);
+        let description = devnet.description.clone();
+        outcome.add(run_all(repo, &description, &args.suite, network)?);
+        if let Err(error) = devnet.stop() {
+            outcome.failures.push(format!("{error}"));
+        }
     }
     Ok(outcome)
 }
 
-fn run_all(repo: &Repo, server: &Description, only: &[String]) -> Result<Outcome> {
+/// What the suites run against. They are the same for all: a client need not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    /// One shard.
+    Alone,
+    /// Four shards and a root.
+    Sharded,
+}
+
+impl Network {
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Alone => &[],
+            Self::Sharded => &["--shards", "4"],
+        }
+    }
+
+    /// The name under which a suite is counted; `None` for one that does not run here.
+    fn suite(self, name: &str) -> Option<String> {
+        match self {
+            Self::Alone => Some(name.to_owned()),
+            // It starts devnets of its own, which are the same each time.
+            Self::Sharded if name == "chaos" => None,
+            Self::Sharded => Some(format!("{name}-shards")),
+        }
+    }
+
+    /// A check that cannot hold here, by a word in its name. On several shards each domain has a trie of its own, so that no
+    /// single state root is there for a proof to end at (docs/spec/network.md, N6 and N7).
+    fn exempts(self, check: &str) -> bool {
+        self == Self::Sharded && check.contains("proof")
+    }
+}
+
+fn run_all(repo: &Repo, server: &Description, only: &[String], network: Network) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     for (name, (program, script)) in NAMES.into_iter().zip(SCRIPTS) {
         if !only.is_empty() && !only.iter().any(|wanted| wanted == name) {
             continue;
         }
+        let Some(name) = network.suite(name) else { continue };
         let started = Instant::now();
         println!("client suite {name}");
         let finished = capture(&mut command(repo, program, script, server)?, true)?;
         match parse_summary(&finished.text) {
             Ok((passed, failed)) => {
-                outcome.counts.insert(name.to_owned(), passed);
                 println!("client suite {name}: {passed} passed in {:.1} s", started.elapsed().as_secs_f32());
-                outcome.failed += failed;
-                if failed > 0 || !finished.success {
+                let exempt = exempt(&finished.text, network);
+                let died = !finished.success && failed == 0;
+                if failed > exempt || died {
                     outcome.failures.push(format!("client suite {name}: {failed} checks failed"));
+                } else if exempt > 0 {
+                    println!("client suite {name}: {exempt} checks cannot hold on several shards");
                 }
+                outcome.failed += failed - exempt;
+                outcome.counts.insert(name, passed);
             }
             Err(error) => {
                 outcome.failed += 1;
@@ -89,6 +131,12 @@ fn command(repo: &Repo, program: &str, script: &str, server: &Description) -> Re
     Ok(command)
 }
 
+/// Failed checks that cannot hold on such a network.
+fn exempt(text: &str, network: Network) -> usize {
+    let failed = text.lines().filter_map(|line| line.trim().strip_prefix("not ok - "));
+    failed.filter(|check| network.exempts(check)).count()
+}
+
 /// Passed and failed checks, by the last line that tells them.
 fn parse_summary(text: &str) -> Result<(usize, usize)> {
     let summary = text.lines().rev().find_map(|line| {
@@ -105,6 +153,12 @@ fn parse_summary(text: &str) -> Result<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_proofs_are_exempt_and_only_on_several_shards() {
+        let text = "ok - a\nnot ok - cast's proof holds\nnot ok - a transfer\n1 passed, 2 failed\n";
+        assert_eq!((exempt(text, Network::Alone), exempt(text, Network::Sharded)), (0, 1));
+    }
 
     #[test]
     fn a_suite_without_an_end_or_without_a_check_is_no_success() {

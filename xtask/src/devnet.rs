@@ -36,12 +36,13 @@ pub(crate) struct Devnet {
 }
 
 impl Devnet {
-    /// Starts the built program on a free port and waits until it says that it is ready.
-    pub(crate) fn start(repo: &Repo) -> Result<Self> {
+    /// Starts the built program with these flags on a free port and waits until it says that it is ready.
+    pub(crate) fn start(repo: &Repo, flags: &[&str]) -> Result<Self> {
         let log = repo.join("target/xtask-devnet.log");
         let log_file = File::create(&log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
         let mut child = Command::new(repo.anfs())
             .args(["devnet", "--port", "0", "--ephemeral", "--json"])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)

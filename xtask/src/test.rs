@@ -26,6 +26,13 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Adds what other suites did.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.counts.extend(other.counts);
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+    }
+
     pub(crate) fn passed(&self) -> usize {
         self.counts.values().sum()
     }

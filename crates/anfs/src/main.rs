@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod folders;
 mod keystores;
+mod legs;
 mod logging;
 mod output;
 mod parse;

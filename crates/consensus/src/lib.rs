@@ -7,12 +7,13 @@
 //! - [`bft`]: quorums, vote keeping, the signing record, view-change rules. Knows nothing of slices; made to serve
 //!   other groups.
 //! - [`shard`]: the protocol of PROTOCOL §4, with its diagram, safety argument and deviations.
-//! - [`root`]: what the root holds against the shards' headers, so far their coins.
+//! - [`root`]: what makes shard blocks final: [`root::RootCore`], one seat of the network, with the coins that the root
+//!   holds against the shards' headers.
 //! - [`crypto`]: the signatures behind a trait, and their BLS implementation.
 //! - [`evidence`]: provable misbehaviour.
 //!
 //! Not here: checking and executing blocks (the node's worker answers [`Effect::Check`]), building them
-//! ([`Effect::StartSlot`]), keeping decided ones ([`Effect::ServeBlocks`]), epochs, the root's own blocks.
+//! ([`Effect::StartSlot`]), keeping decided ones ([`Effect::ServeBlocks`]), epochs.
 //!
 //! spec: PROTOCOL §3, §4
 

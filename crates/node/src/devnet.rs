@@ -100,7 +100,7 @@ impl Devnet {
         let spec = Arc::new(load_or_create_spec(&folder.path, &config.genesis, clock.as_ref())?);
         let shown = match spec.shards.len() {
             1 => None,
-            _ => Some(Arc::new(RootChain::new(genesis_root(&spec)?.0))),
+            _ => Some(Arc::new(RootChain::new(genesis_root(&spec)?.header))),
         };
         let plans = plans(&spec, &folder.path, &config, &clock, shown.as_ref());
         // Recovery reads disks and executes blocks: it must not hold up the runtime's threads.

@@ -106,7 +106,7 @@ pub enum NodeError {
         /// Its height.
         height: Height,
         /// Why.
-        fault: RootFault,
+        fault: Box<RootFault>,
     },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the process limit (ulimit -u)")]

@@ -123,7 +123,7 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
 /// # Errors
 /// When the accounts of the spec are no state.
 pub fn root_block(spec: &ChainSpec) -> Result<SealedRootHeader, NodeError> {
-    Ok(crate::root::genesis_root(spec)?.0)
+    Ok(crate::root::genesis_root(spec)?.header)
 }
 
 /// The block before the first, and the state after it.

@@ -148,7 +148,13 @@ impl Seat {
         let transport = transport.clone();
         let liar = config.byzantine.then(|| Liar::new(config.key.clone(), config.seat));
         let side = match &config.root {
-            Some(link) => Some(RootSide::open(&context, link, config.key.clone(), &config.dir, &disk)?),
+            Some(link) => Some(RootSide::open(
+                &context,
+                link,
+                config.key.clone(),
+                (&config.dir, &disk),
+                config.founding,
+            )?),
             None => None,
         };
         let root = config.root.as_ref().zip(side.as_ref()).map(|(link, side)| RootView {

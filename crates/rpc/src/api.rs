@@ -31,6 +31,9 @@ use filters::Filters;
 /// The result of a handler: JSON text or an error.
 pub(crate) type Reply = Result<String, RpcError>;
 
+/// A block and the index of a transaction in it.
+type Located = (Arc<dyn ShownBlock>, usize);
+
 /// The state of one server.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -119,10 +122,7 @@ impl Api {
     }
 
     /// The block of a transaction and its index in it.
-    pub(crate) fn locate(
-        &self,
-        hash: &alloy_primitives::B256,
-    ) -> Result<Option<(Arc<dyn ShownBlock>, usize)>, RpcError> {
+    pub(crate) fn locate(&self, hash: &alloy_primitives::B256) -> Result<Option<Located>, RpcError> {
         let Some((height, index)) = self.backend.chain.transaction(hash)? else { return Ok(None) };
         Ok(self.backend.chain.block(height)?.map(|block| (block, index as usize)))
     }

@@ -21,10 +21,10 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(crate) fn new(backend: Backend, config: RpcConfig) -> Self {
+    pub(crate) fn new(backend: Backend, config: &RpcConfig) -> Self {
         let shards: Vec<Backend> =
             backend.network.as_ref().map(|network| network.shards().to_vec()).unwrap_or_default();
-        let turns = Turns::new(&config);
+        let turns = Turns::new(config);
         let main = Dispatcher::new(Arc::new(Api::new(backend, config.clone(), turns.clone())));
         let of_shard = |shard| {
             let api = Api::new(shard, config.clone(), turns.clone());

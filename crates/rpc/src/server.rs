@@ -79,7 +79,7 @@ impl RpcServer {
         };
         let grace = Duration::from_millis(config.shutdown_grace_ms);
         let (stop, stopped) = watch::channel(false);
-        let endpoints = Arc::new(Endpoints::new(backend, config));
+        let endpoints = Arc::new(Endpoints::new(backend, &config));
         let shared = Shared { endpoints, stop: stopped.clone() };
         let acceptor =
             Acceptor { router: router(shared), places: Arc::clone(&places), stop: stopped, timeouts };

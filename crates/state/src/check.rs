@@ -175,7 +175,7 @@ mod tests {
             let value = read_slot(storage_root, &slot_key, slices(&proof.storage[0].proof)).unwrap();
             prop_assert_eq!(value, proof.storage[0].value);
 
-            let mut nodes = proof.account_proof.clone();
+            let mut nodes = proof.account_proof;
             nodes.push(alloy_primitives::Bytes::from_static(&[0x80]));
             let longer = read_account(state.root(), &address(who), slices(&nodes));
             prop_assert_eq!(longer, Err(ProofFault::Surplus));

@@ -22,6 +22,8 @@ use crate::error::StoreError;
 use crate::frame::{self, Binding, FileHeader};
 use crate::votes::VoteLog;
 
+/// Lies beside a signing record that was begun in place of a lost one.
+const UNSURE_FILE: &str = "unsure";
 const STATE_FILE: &str = "state";
 const STATE_NEW_FILE: &str = "state.new";
 const STATE_MAGIC: [u8; 8] = *b"ANFSRST1";
@@ -39,6 +41,8 @@ pub struct RootStoreOptions {
     pub network: NetworkId,
     /// Hash of the root's genesis header.
     pub genesis: B256,
+    /// Whether the network is being created: a seat without a signing record has then signed nothing yet.
+    pub founding: bool,
 }
 
 /// What the folder held when it was opened.
@@ -46,8 +50,9 @@ pub struct RootStoreOptions {
 pub struct RootRecovered {
     /// What this seat signed, oldest first.
     pub votes: Vec<Vec<u8>>,
-    /// There was no signing record: one was begun.
-    pub record_created: bool,
+    /// The signing record was begun in place of one that was lost: the seat may have signed what it does not
+    /// hold. So it stays until [`RootStore::settle`].
+    pub unsure: bool,
     /// The newest state that was saved, and after which block.
     pub state: Option<(Height, Vec<u8>)>,
 }
@@ -71,16 +76,35 @@ impl RootStore {
         options: RootStoreOptions,
         disk: &Arc<dyn Disk>,
     ) -> Result<(Self, RootRecovered), StoreError> {
-        let RootStoreOptions { dir, network, genesis } = options;
+        let RootStoreOptions { dir, network, genesis, founding } = options;
         let binding = Binding { network, genesis };
         disk.create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
         disk.sync_dir(&dir).map_err(StoreError::io("fsync", &dir))?;
+        let names = disk.list(&dir).map_err(StoreError::io("list", &dir))?;
+        let has = |name: &str| names.iter().any(|found| found == name);
+        let unsure = has(UNSURE_FILE) || !(founding || VoteLog::is_among(&names));
+        if unsure && !has(UNSURE_FILE) {
+            // Before the record, so that no crash leaves a new record that passes for the old one.
+            let path = dir.join(UNSURE_FILE);
+            let made = disk.create(&path).and_then(|file| file.sync());
+            made.and_then(|()| disk.sync_dir(&dir)).map_err(StoreError::io("create", &path))?;
+        }
         let blocks = BlockLog::open(disk.clone(), dir.join("blocks"), binding, SEGMENT_BYTES)?;
         let (votes, records) = VoteLog::open(disk.clone(), dir.clone(), binding, Some(&[]))?;
         let store = Self { disk: disk.clone(), dir, binding, blocks, votes };
         let state = store.read_state()?;
-        let record_created = records.is_none();
-        Ok((store, RootRecovered { votes: records.unwrap_or_default(), record_created, state }))
+        Ok((store, RootRecovered { votes: records.unwrap_or_default(), unsure, state }))
+    }
+
+    /// Nothing that the seat may have forgotten matters any more: from the next start on its record counts as
+    /// whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn settle(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(UNSURE_FILE);
+        let removed = self.disk.remove(&path).and_then(|()| self.disk.sync_dir(&self.dir));
+        removed.map_err(StoreError::io("remove", &path))
     }
 
     /// Height of the newest durable block; 0 when there is none.

@@ -28,6 +28,11 @@ pub(crate) struct VoteLog {
 }
 
 impl VoteLog {
+    /// Whether these files of a folder include a record.
+    pub(crate) fn is_among(names: &[String]) -> bool {
+        names.iter().any(|name| name == FILE)
+    }
+
     /// Opens the record and reads it back, cutting off a torn tail; `None` in place of the records when there
     /// was none. One is begun only with the records of `fresh`: a seat that forgot what it signed could sign
     /// the opposite.

@@ -81,11 +81,18 @@ pub(crate) struct ChaosArgs {
     /// URL of the devnet's JSON-RPC port [default: http://127.0.0.1:8545].
     #[arg(long, value_name = "URL", env = "ANFS_RPC_URL", global = true)]
     pub(crate) rpc_url: Option<String>,
+    /// The shard whose seats are meant, on a network of several [default: 1].
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..=4095))]
+    pub(crate) shard: Option<u32>,
 }
 
 impl ChaosArgs {
-    pub(crate) fn url(&self) -> &str {
-        self.rpc_url.as_deref().unwrap_or(DEFAULT_RPC_URL)
+    pub(crate) fn url(&self) -> String {
+        let url = self.rpc_url.as_deref().unwrap_or(DEFAULT_RPC_URL);
+        match self.shard {
+            None => url.to_owned(),
+            Some(shard) => format!("{}/shard/{shard}", url.trim_end_matches('/')),
+        }
     }
 }
 

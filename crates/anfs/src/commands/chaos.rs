@@ -28,7 +28,7 @@ const RECOVERY: Duration = Duration::from_secs(60);
 const RECOVERY_BLOCKS: u64 = 3;
 
 pub(crate) fn run(args: &ChaosArgs, out: Output) -> Result<(), CommandError> {
-    let client = Client::new(args.url())?;
+    let client = Client::new(&args.url())?;
     let seats: Vec<SeatReport> = match &args.command {
         ChaosCommand::Seats => client.call("devnet_seats", json!([]))?,
         ChaosCommand::Kill { seat } => {

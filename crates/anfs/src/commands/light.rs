@@ -76,10 +76,10 @@ impl Session {
         };
         let light = Light::new(&spec, from).map_err(|error| CommandError::Usage(error.to_string()))?;
         let (client, url) = (Client::new(args.url())?, args.url().to_owned());
-        let (header, _) = fetch(&client, &url, json!(quantity(from.height)))?;
+        let (header, _) = fetch(&client, &url, &quantity(from.height))?;
         let root = light.confirm(header).map_err(|error| distrust(&url, &error))?;
         let mut session = Self { url, client, light, root };
-        let (header, certificate) = session.fetch(json!("latest"))?;
+        let (header, certificate) = session.fetch("latest")?;
         if header.reference() != from {
             let certificate = certificate.ok_or_else(|| session.lie("a root block without certificate"))?;
             let light = &mut session.light;
@@ -89,7 +89,7 @@ impl Session {
         Ok(session)
     }
 
-    fn fetch(&self, number: Value) -> Result<(SealedRootHeader, Option<RootCertificate>), CommandError> {
+    fn fetch(&self, number: &str) -> Result<(SealedRootHeader, Option<RootCertificate>), CommandError> {
         fetch(&self.client, &self.url, number)
     }
 
@@ -98,7 +98,7 @@ impl Session {
         if height == self.root.height {
             return Ok(self.root.clone());
         }
-        let (header, certificate) = self.fetch(json!(quantity(height)))?;
+        let (header, certificate) = self.fetch(&quantity(height))?;
         if header.height != height {
             return Err(self.lie(&format!("root block {} instead of {height}", header.height)));
         }
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// Asks for a proof; gives it with the height of the root block that it belongs to.
-    fn proof<T: BorshDeserialize>(&self, query: Value) -> Result<Option<(Height, T)>, CommandError> {
+    fn proof<T: BorshDeserialize>(&self, query: &Value) -> Result<Option<(Height, T)>, CommandError> {
         let params = json!([query, quantity(self.root.height)]);
         let answer: Option<LightProof> = self.client.call("anfs_getLightProof", params)?;
         let Some(answer) = answer else { return Ok(None) };
@@ -150,7 +150,7 @@ impl Session {
 
     fn resident(&self, address: &Address) -> Result<Resident, CommandError> {
         let proof: Option<(Height, ResidentProof)> =
-            self.proof(json!({ "account": { "address": address } }))?;
+            self.proof(&json!({ "account": { "address": address } }))?;
         let (_, proof) = proof.ok_or_else(|| self.lie("no proof of an account"))?;
         proof.verify(&self.root, address, &[]).map_err(|error| self.unproven(&error))
     }
@@ -206,7 +206,7 @@ impl Session {
 
     fn receipt(&self, hash: &B256, out: Output) -> Result<(), CommandError> {
         let proof: Option<(Height, ReceiptProof)> =
-            self.proof(json!({ "receipt": { "transaction": hash } }))?;
+            self.proof(&json!({ "receipt": { "transaction": hash } }))?;
         let Some((height, proof)) = proof else {
             let words = format!("{} has no final transaction {hash}; its absence is not proven", self.url);
             return Err(CommandError::failed(words));
@@ -238,7 +238,7 @@ impl Session {
     }
 
     fn message(&self, id: &B256, out: Output) -> Result<(), CommandError> {
-        let proof: Option<(Height, MessageProof)> = self.proof(json!({ "message": { "id": id } }))?;
+        let proof: Option<(Height, MessageProof)> = self.proof(&json!({ "message": { "id": id } }))?;
         let Some((height, proof)) = proof else {
             let words = format!("{} has no message {id} of late; its absence is not proven", self.url);
             return Err(CommandError::failed(words));
@@ -281,7 +281,8 @@ impl Session {
 
     fn consumed(&self, sent: &ProvenMessage) -> Result<bool, CommandError> {
         let domain = format!("{:#x}", sent.message.destination.0);
-        let proof: Option<(Height, ArrivalProof)> = self.proof(json!({ "arrival": { "domain": domain } }))?;
+        let proof: Option<(Height, ArrivalProof)> =
+            self.proof(&json!({ "arrival": { "domain": domain } }))?;
         let (_, proof) = proof.ok_or_else(|| self.lie("no header of the destination"))?;
         proof.verify(&self.root, sent).map_err(|error| self.unproven(&error))
     }
@@ -309,7 +310,7 @@ fn distrust(url: &str, error: &LightError) -> CommandError {
 fn fetch(
     client: &Client,
     url: &str,
-    number: Value,
+    number: &str,
 ) -> Result<(SealedRootHeader, Option<RootCertificate>), CommandError> {
     let answer: Option<RootHeaderAnswer> = client.call("anfs_getRootHeader", json!([number]))?;
     let absent = || CommandError::failed(format!("{url} has no root block {number}"));

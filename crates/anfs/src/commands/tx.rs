@@ -1,5 +1,6 @@
-//! `anfs tx`: a transaction, its receipt, and why it reverted.
+//! `anfs tx`: a transaction, its receipt, its way through the shards, and why it reverted.
 
+use anfs_rpc::network::LegsReport;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -9,6 +10,7 @@ use crate::call_tree::{self, Frame};
 use crate::cli::TxArgs;
 use crate::client::Client;
 use crate::exit::CommandError;
+use crate::legs;
 use crate::output::Output;
 use crate::sheet::{Sheet, grouped, recipient};
 use crate::terminal::Style;
@@ -25,6 +27,8 @@ struct Report<'a> {
     receipt: &'a RawValue,
     revert_reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    legs: Option<&'a LegsReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<&'a RawValue>,
 }
 
@@ -39,6 +43,7 @@ pub(crate) fn run(args: &TxArgs, out: Output) -> Result<(), CommandError> {
     };
     let raw_receipt = client.raw("eth_getTransactionReceipt", json!([args.hash]))?;
     let receipt: Option<Receipt> = read(&raw_receipt)?;
+    let way = legs::read(&client, &args.hash)?;
     let trace = match &receipt {
         Some(_) if args.trace => Some(trace(&client, &args.hash)?),
         None if args.trace => {
@@ -58,6 +63,7 @@ pub(crate) fn run(args: &TxArgs, out: Output) -> Result<(), CommandError> {
         transaction: &raw_transaction,
         receipt: &raw_receipt,
         revert_reason: reason.as_deref(),
+        legs: way.as_ref(),
         trace: trace.as_deref(),
     };
     let tree = match &trace {
@@ -69,6 +75,10 @@ pub(crate) fn run(args: &TxArgs, out: Output) -> Result<(), CommandError> {
         show_transaction(&mut sheet, &transaction, receipt.is_some());
         if let Some(receipt) = &receipt {
             show_receipt(&mut sheet, receipt, reason.as_deref());
+        }
+        if let Some(way) = &way {
+            sheet.heading("Way");
+            sheet.line(legs::draw(way, Style::stdout()).trim_end());
         }
         if let Some(tree) = &tree {
             sheet.heading("Calls");

@@ -172,4 +172,4 @@ impl RootConfig {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -166,7 +166,8 @@ impl RootCore {
         Ok(core)
     }
 
-    /// Puts what the log holds back in place: the view, the lock, own proposals and votes.
+    /// Puts what the log holds of the present height back in place: the view, the lock, own proposals and votes. After a
+    /// crash the log may be ahead of the final blocks by several heights.
     fn restore(&mut self) {
         let height = self.height();
         self.round.view = self.record.highest_view(height);
@@ -175,10 +176,12 @@ impl RootCore {
             self.round.timeouts.insert(own);
         }
         let view = self.round.view;
+        let opening = self.record.opening(height).filter(|opening| opening.view.next() == view);
+        self.round.opening = opening.cloned();
         if let Some(proposal) = self.record.proposal(height, view).cloned() {
             let hash = proposal.block.header.hash();
             if self.recall(hash) {
-                self.round.opening = proposal.timeouts.clone();
+                self.round.opening = self.round.opening.take().or_else(|| proposal.timeouts.clone());
                 self.round.heard = Some(proposal);
                 self.round.accepted = Some(hash);
             }
@@ -341,7 +344,7 @@ impl RootCore {
     /// Begins the height above the new final block.
     pub(super) fn begin(&mut self) {
         self.round = Round { since_ms: self.now_ms.max(self.due_ms()), ..Round::default() };
-        self.round.view = self.record.highest_view(self.height());
+        self.restore();
         self.progress_ms = self.now_ms;
         self.restart_retry();
     }
@@ -377,14 +380,24 @@ impl RootCore {
         }
     }
 
+    /// Logs why the present view is open, before anything is signed in it.
+    pub(super) fn log_opening(&mut self, effects: &mut Vec<RootEffect>) {
+        if let Some(opening) = self.round.opening.clone()
+            && self.record.opened(self.height()) < self.round.view
+        {
+            self.persist(RootLogRecord::Opening(Box::new(opening)), effects);
+        }
+    }
+
     /// Writes to the log, and remembers.
     pub(super) fn persist(&mut self, entry: RootLogRecord, effects: &mut Vec<RootEffect>) {
         self.record.add(entry.clone());
         effects.push(RootEffect::Persist(entry));
     }
 
-    /// Records that must survive in the log: those above the final height. Once the final blocks are on disk, the
-    /// log may be rewritten to these.
+    /// Records that must survive in the log: those above the final height. Once the final blocks up to
+    /// [`Self::state`] are on disk, the log may be rewritten to these; while some are not, only records whose
+    /// [`scope`](RootLogRecord::scope) is on disk may be left out.
     #[must_use]
     pub fn live_records(&self) -> Vec<RootLogRecord> {
         self.record.live()

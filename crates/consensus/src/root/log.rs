@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anfs_primitives::root::ROOT_BLOCK_BYTES_MAX;
 use anfs_primitives::{
     CertificateKind, CodecError, Height, RootBlock, RootCertificate, RootHash, RootProposal, RootTally,
-    SignedRootTimeout, View, decode, encode,
+    SignedRootTimeout, TimeoutCertificate, View, decode, encode,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -32,6 +32,9 @@ pub enum RootLogRecord {
     Prepared(RootCertificate),
     /// A view that was left.
     Timeout(Box<SignedRootTimeout>),
+    /// Why the view is open that is signed in next. Whoever signs above those who lag must be able to show them the way:
+    /// the time-outs that led there are superseded.
+    Opening(Box<TimeoutCertificate>),
 }
 
 impl RootLogRecord {
@@ -44,6 +47,7 @@ impl RootLogRecord {
             Self::Vote(tally) => tally.target.height,
             Self::Prepared(certificate) => certificate.target.height,
             Self::Timeout(signed) => signed.timeout.height,
+            Self::Opening(opening) => opening.height,
         }
     }
 
@@ -75,6 +79,8 @@ pub(super) struct RootRecord {
     prepared: BTreeMap<Height, RootCertificate>,
     /// Of the highest view, by height.
     timeouts: BTreeMap<Height, SignedRootTimeout>,
+    /// Of the highest view, by height.
+    openings: BTreeMap<Height, TimeoutCertificate>,
 }
 
 impl RootRecord {
@@ -117,6 +123,11 @@ impl RootRecord {
                     self.timeouts.insert(height, *signed);
                 }
             }
+            RootLogRecord::Opening(opening) => {
+                if self.opened(height) < opening.view.next() {
+                    self.openings.insert(height, *opening);
+                }
+            }
         }
     }
 
@@ -137,6 +148,16 @@ impl RootRecord {
     /// The highest view of a height that the seat has left.
     pub(super) fn left(&self, height: Height) -> Option<View> {
         self.timeouts.get(&height).map(|signed| signed.timeout.view)
+    }
+
+    /// The highest view of a height that it knows to be open.
+    pub(super) fn opened(&self, height: Height) -> View {
+        self.openings.get(&height).map_or(View::ZERO, |opening| opening.view.next())
+    }
+
+    /// Why that view is open.
+    pub(super) fn opening(&self, height: Height) -> Option<&TimeoutCertificate> {
+        self.openings.get(&height)
     }
 
     /// Its last time-out at a height.
@@ -167,7 +188,7 @@ impl RootRecord {
         let votes = votes.take_while(|((at, ..), _)| *at == height).map(|((_, view, _), _)| *view);
         let proposals = self.proposals.range((height, View::ZERO)..);
         let proposals = proposals.take_while(|((at, _), _)| *at == height).map(|((_, view), _)| *view);
-        votes.chain(proposals).chain(self.left(height)).max().unwrap_or_default()
+        votes.chain(proposals).chain(self.left(height)).fold(self.opened(height), View::max)
     }
 
     /// A block of the log.
@@ -203,7 +224,9 @@ impl RootRecord {
         let prepared = self.prepared.values().cloned().map(RootLogRecord::Prepared);
         let votes = self.votes.values().cloned().map(RootLogRecord::Vote);
         let timeouts = self.timeouts.values().cloned().map(|one| RootLogRecord::Timeout(Box::new(one)));
-        proposals.chain(blocks).chain(prepared).chain(votes).chain(timeouts).collect()
+        let openings = self.openings.values().cloned().map(|one| RootLogRecord::Opening(Box::new(one)));
+        let votes = openings.chain(prepared).chain(votes);
+        proposals.chain(blocks).chain(votes).chain(timeouts).collect()
     }
 
     /// A height is final: nothing is ever signed at or below it again.
@@ -215,6 +238,7 @@ impl RootRecord {
         self.votes = self.votes.split_off(&(first, View::ZERO, CertificateKind::Fast));
         self.prepared = self.prepared.split_off(&first);
         self.timeouts = self.timeouts.split_off(&first);
+        self.openings = self.openings.split_off(&first);
     }
 }
 

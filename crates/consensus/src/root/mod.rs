@@ -38,7 +38,7 @@
 //! height one a seat, within 128 heights. Own blocks: [`OWN_REFERENCES_MAX`]. Requests are counted per seat. Who sent
 //! something that does not verify is not heard again on that height.
 //!
-//! spec: PROTOCOL §6, §9; Root F1–F10
+//! spec: PROTOCOL §6, §9; Root F1–F11
 
 mod config;
 mod core;

@@ -96,6 +96,3 @@ pub(super) fn groups_of(
         groups.into_iter().map(|(domain, seats)| SeatGroup { domain, seats }).collect();
     groups.try_into().expect("a network has no more shards than a certificate holds")
 }
-
-#[cfg(test)]
-mod tests;

@@ -46,6 +46,7 @@ impl RootCore {
         let timeout = self.timeout(view, prepared);
         let signature = self.crypto.sign_timeout(seat, &timeout)?;
         let signed = SignedRootTimeout { timeout, certificate, signer: seat, signature };
+        self.log_opening(effects);
         self.persist(RootLogRecord::Timeout(Box::new(signed.clone())), effects);
         self.round.timeouts.insert(signed.clone());
         if view > self.round.view {

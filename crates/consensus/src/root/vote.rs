@@ -72,6 +72,7 @@ impl RootCore {
         let signature = self.crypto.sign_vote(seat, kind, &target)?;
         let seats = SeatSet::of(seat.seat);
         let tally = RootTally { kind, target, domain: seat.domain, seats, signature };
+        self.log_opening(effects);
         self.persist(RootLogRecord::Vote(tally.clone()), effects);
         self.round.tallies.trust(seat, tally.clone());
         let gatherer = self.config.gatherer(self.height(), seat.domain);

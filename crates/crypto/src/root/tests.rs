@@ -64,7 +64,7 @@ fn tallies_are_admitted_one_by_one() {
     assert!(find_bad_tallies(&keys(), &good, &ENTROPY).is_empty());
     assert!(find_bad_tallies(&keys(), &[], &ENTROPY).is_empty());
 
-    let mut bad = good.clone();
+    let mut bad = good;
     bad[0].seats = [0, 1].map(SeatIndex).into_iter().collect();
     bad[2].domain = DomainId(2);
     assert_eq!(find_bad_tallies(&keys(), &bad, &ENTROPY), [0, 2]);
@@ -79,7 +79,7 @@ fn strangers_and_foreign_tallies_do_not_hold() {
         RootTally { seats: SeatSet::EMPTY, ..good.clone() },
         RootTally { domain: DomainId(DOMAINS + 1), ..good.clone() },
         RootTally { target: target(0, 2), ..good.clone() },
-        RootTally { kind: CertificateKind::Prepare, ..good.clone() },
+        RootTally { kind: CertificateKind::Prepare, ..good },
     ] {
         assert_eq!(find_bad_tallies(&keys(), &[good.clone(), wrong], &ENTROPY), [1]);
     }
@@ -213,7 +213,7 @@ fn many_shard_certificates_are_one_batch() {
     };
     assert!(find(&good).is_empty());
     assert!(find(&[]).is_empty());
-    let mut bad = good.clone();
+    let mut bad = good;
     // Of a quorum only, and of a kind that decides nothing.
     bad[0] = shard_certificate(fast, 1, 1, &[0, 1, 2]);
     bad[1] = shard_certificate(CertificateKind::Prepare, 1, 2, &[0, 1, 2]);

@@ -55,7 +55,7 @@ fn decided(scene: &Scene, change: impl FnOnce(&mut RootHeader)) -> Outcome {
 }
 
 fn signers(scene: &Scene, seats: Vec<SeatGroup>) -> Outcome {
-    by(scene, |all| all.signers = seats.try_into().unwrap())
+    by(scene, |all| all.signers = seats.try_into().expect("few"))
 }
 
 /// Root block 2, then what the closure does.
@@ -107,7 +107,7 @@ const CERTIFICATES: &[Attack] = &[
             let all = QUORUM.iter().flat_map(|(domain, seats)| seats.iter().map(|seat| (*domain, *seat)));
             let tag = vote_tag(VoteKind::Commit);
             let shares: Vec<_> = all.map(|(domain, seat)| secret(domain, seat).sign(tag, &bytes)).collect();
-            by(scene, |all| all.signature = bls::aggregate(&shares).unwrap())
+            by(scene, |all| all.signature = bls::aggregate(&shares).expect("there are shares"))
         },
         words: "signature",
     },
@@ -193,8 +193,9 @@ const CERTIFICATES: &[Attack] = &[
             let sign = |(domain, seat)| {
                 anfs_crypto::root::sign_vote(&secret(domain, seat), CertificateKind::Commit, &target)
             };
-            let shares: Vec<_> = strangers.into_iter().map(|seat| sign(seat).unwrap()).collect();
-            by(scene, |all| all.signature = bls::aggregate(&shares).unwrap())
+            let shares: Vec<_> =
+                strangers.into_iter().map(|seat| sign(seat).expect("a kind of the root")).collect();
+            by(scene, |all| all.signature = bls::aggregate(&shares).expect("there are shares"))
         },
         words: "signature",
     },
@@ -208,7 +209,7 @@ const HEADERS: &[Attack] = &[
             altered(scene, |header| {
                 let mut tips = header.tips.to_vec();
                 tips[1].hash = B256::repeat_byte(2);
-                header.tips = tips.try_into().unwrap();
+                header.tips = tips.try_into().expect("few");
             })
         },
         words: "another block",
@@ -240,7 +241,9 @@ const HEADERS: &[Attack] = &[
     Attack {
         name: "a header that leaves a shard out",
         honest,
-        forged: |scene| decided(scene, |header| header.tips = header.tips[..2].to_vec().try_into().unwrap()),
+        forged: |scene| {
+            decided(scene, |header| header.tips = header.tips[..2].to_vec().try_into().expect("few"))
+        },
         words: "2 shards; the network has 3",
     },
     Attack {

@@ -17,12 +17,12 @@ fn spoilt(proof: &Nodes, at: usize) -> Nodes {
     let node = &mut all[at];
     let last = node.len() - 1;
     node[last] ^= 1;
-    nodes(all).unwrap()
+    nodes(all).expect("few nodes")
 }
 
 fn cut(proof: &Nodes) -> Nodes {
-    let (_, rest) = proof.split_last().unwrap();
-    nodes(rest.iter().map(|node| node.to_vec())).unwrap()
+    let (_, rest) = proof.split_last().expect("a proof has nodes");
+    nodes(rest.iter().map(|node| node.to_vec())).expect("few nodes")
 }
 
 fn finality(scene: &Scene, index: usize, change: impl FnOnce(&mut FinalityProof)) -> Outcome {
@@ -37,7 +37,7 @@ fn account(scene: &Scene, change: impl FnOnce(&mut AccountProof)) -> Outcome {
     let mut proof = scene.resident();
     change(&mut proof.home);
     let alice = proof.verify(&scene.root(), &scene.alice, &[SLOT])?;
-    let info = alice.account.unwrap().info;
+    let info = alice.account.expect("it exists").info;
     assert_eq!((info.balance, info.nonce, alice.routed), (U256::from(1_000), 5, false));
     assert_eq!(
         (alice.home, alice.block.height, &alice.slots[..]),
@@ -51,7 +51,10 @@ fn guest(scene: &Scene, change: impl FnOnce(&mut ResidentProof)) -> Outcome {
     change(&mut proof);
     let guest = proof.verify(&scene.root(), &scene.guest, &[SLOT])?;
     assert_eq!((guest.home, guest.block.domain, guest.routed), (DomainId(2), DomainId(3), true));
-    assert_eq!((guest.account.unwrap().info.balance, guest.slots[0]), (U256::from(55), U256::from(78)));
+    assert_eq!(
+        (guest.account.expect("it exists").info.balance, guest.slots[0]),
+        (U256::from(55), U256::from(78))
+    );
     Ok(())
 }
 
@@ -117,7 +120,9 @@ const FINALITY: &[Attack] = &[
     Attack {
         name: "a wrong sibling",
         honest: |scene| finality(scene, 3, |_| ()),
-        forged: |scene| finality(scene, 3, |proof| proof.siblings = vec![B256::ZERO; 2].try_into().unwrap()),
+        forged: |scene| {
+            finality(scene, 3, |proof| proof.siblings = vec![B256::ZERO; 2].try_into().expect("few"))
+        },
         words: "is not made final",
     },
     Attack {
@@ -126,7 +131,7 @@ const FINALITY: &[Attack] = &[
         forged: |scene| {
             finality(scene, 1, |proof| {
                 (proof.count, proof.index) = (1, 0);
-                proof.siblings = Vec::new().try_into().unwrap();
+                proof.siblings = Vec::new().try_into().expect("few");
             })
         },
         words: "is not made final",
@@ -189,20 +194,20 @@ const ACCOUNTS: &[Attack] = &[
         name: "an altered slot",
         honest: |scene| account(scene, |_| ()),
         forged: |scene| {
-            account(scene, |proof| proof.slots = vec![spoilt(&proof.slots[0], 0)].try_into().unwrap())
+            account(scene, |proof| proof.slots = vec![spoilt(&proof.slots[0], 0)].try_into().expect("few"))
         },
         words: "proof of the slot is wrong: node 0",
     },
     Attack {
         name: "a slot said to be empty",
         honest: |scene| account(scene, |_| ()),
-        forged: |scene| account(scene, |proof| proof.slots = vec![Nodes::new()].try_into().unwrap()),
+        forged: |scene| account(scene, |proof| proof.slots = vec![Nodes::new()].try_into().expect("few")),
         words: "ends before it reaches the value",
     },
     Attack {
         name: "fewer slots than asked for",
         honest: |scene| account(scene, |_| ()),
-        forged: |scene| account(scene, |proof| proof.slots = Vec::new().try_into().unwrap()),
+        forged: |scene| account(scene, |proof| proof.slots = Vec::new().try_into().expect("few")),
         words: "0 slots instead of 1",
     },
     Attack {
@@ -310,7 +315,7 @@ const RECEIPTS: &[Attack] = &[
             receipts[1].success = true;
             let encoded: Vec<_> = receipts.iter().map(anfs_primitives::Receipt::encoded_2718).collect();
             assert_ne!(ordered_root(&encoded), ordered_root(&scene.encoded_receipts()));
-            let forged = nodes(ordered_proof(&encoded, 1).unwrap()).unwrap();
+            let forged = nodes(ordered_proof(&encoded, 1).expect("there is one")).expect("few nodes");
             receipt(scene, |proof| proof.receipt = forged)
         },
         words: "proof of the receipt is wrong: node 0",
@@ -333,7 +338,7 @@ const MESSAGES: &[Attack] = &[
         honest: |scene| message(scene, |_| ()),
         forged: |scene| {
             message(scene, |proof| {
-                proof.batch.messages = proof.batch.messages[..2].to_vec().try_into().unwrap();
+                proof.batch.messages = proof.batch.messages[..2].to_vec().try_into().expect("few");
             })
         },
         words: "has the number 4; the lane is at 5",
@@ -345,7 +350,7 @@ const MESSAGES: &[Attack] = &[
             message(scene, |proof| {
                 let mut all = proof.batch.messages.to_vec();
                 all[0].origin = B256::ZERO;
-                proof.batch.messages = all.try_into().unwrap();
+                proof.batch.messages = all.try_into().expect("few");
             })
         },
         words: "under the header's outbox root",
@@ -363,7 +368,7 @@ const MESSAGES: &[Attack] = &[
             message(scene, |proof| {
                 let mut all = proof.batch.messages.to_vec();
                 all[2] = scene.messages[3].clone();
-                proof.batch.messages = all.try_into().unwrap();
+                proof.batch.messages = all.try_into().expect("few");
             })
         },
         words: "message 2 is of another network, source or destination",
@@ -377,7 +382,7 @@ const MESSAGES: &[Attack] = &[
     Attack {
         name: "no messages at all",
         honest: |scene| message(scene, |_| ()),
-        forged: |scene| message(scene, |proof| proof.batch.messages = Vec::new().try_into().unwrap()),
+        forged: |scene| message(scene, |proof| proof.batch.messages = Vec::new().try_into().expect("few")),
         words: "a batch without messages",
     },
     Attack {
@@ -393,7 +398,7 @@ const MESSAGES: &[Attack] = &[
             arrival(scene, 2, |proof| {
                 let mut header = proof.header.header().clone();
                 let cursor = InboxCursor { source: DomainId(1), consumed: 7 };
-                header.inbox_cursors = vec![cursor].try_into().unwrap();
+                header.inbox_cursors = vec![cursor].try_into().expect("few");
                 proof.header = header.seal();
             })
         },

@@ -138,7 +138,7 @@ fn message(destination: u32, sequence: u64) -> CrossMessage {
 }
 
 pub(crate) fn slots_of(proof: &anfs_state::AccountProof) -> Vec<anfs_light::Nodes> {
-    proof.storage.iter().map(|slot| nodes(&slot.proof).unwrap()).collect()
+    proof.storage.iter().map(|slot| nodes(&slot.proof).expect("few nodes")).collect()
 }
 
 impl Scene {
@@ -160,7 +160,7 @@ impl Scene {
             .into_iter()
             .map(|(domain, accounts)| {
                 let changes = StateChanges { accounts, ..StateChanges::default() };
-                (domain, WorldState::empty().apply(&changes).unwrap())
+                (domain, WorldState::empty().apply(&changes).expect("all is in memory"))
             })
             .collect();
         let genesis = header(Height::ZERO, B256::ZERO, &[]).seal();
@@ -191,10 +191,10 @@ impl Scene {
         first.receipts_root = ordered_root(&self.encoded_receipts());
         first.outbox_root = outbox_root(&self.messages);
         let lane = |to, sent| LaneCount { destination: DomainId(to), sent, value: U256::from(9) };
-        first.lanes = vec![lane(2, 7), lane(3, 2)].try_into().unwrap();
+        first.lanes = vec![lane(2, 7), lane(3, 2)].try_into().expect("few");
         let mut second = header(2, 1, root(2));
         let cursor = InboxCursor { source: DomainId(1), consumed: 6 };
-        second.inbox_cursors = vec![cursor].try_into().unwrap();
+        second.inbox_cursors = vec![cursor].try_into().expect("few");
         vec![first.seal(), header(1, 2, root(1)).seal(), second.seal(), header(3, 1, root(3)).seal()]
     }
 
@@ -203,7 +203,7 @@ impl Scene {
     }
 
     pub(crate) fn light(&self) -> Light {
-        Light::new(&self.spec, self.genesis.reference()).unwrap()
+        Light::new(&self.spec, self.genesis.reference()).expect("the seats are good")
     }
 
     /// Root block 1.
@@ -221,12 +221,12 @@ impl Scene {
 
     pub(crate) fn root(&self) -> FinalRoot {
         let header = self.header().seal();
-        self.light().check(header.clone(), &certificate(&header, &QUORUM)).unwrap()
+        self.light().check(header.clone(), &certificate(&header, &QUORUM)).expect("a quorum has signed")
     }
 
     pub(crate) fn second_root(&self) -> FinalRoot {
         let header = self.second().seal();
-        self.light().check(header.clone(), &certificate(&header, &QUORUM)).unwrap()
+        self.light().check(header.clone(), &certificate(&header, &QUORUM)).expect("a quorum has signed")
     }
 
     /// The newest final block of a shard.
@@ -235,15 +235,15 @@ impl Scene {
     }
 
     pub(crate) fn finality(&self, index: usize) -> FinalityProof {
-        FinalityProof::make(&self.blocks, index).unwrap()
+        FinalityProof::make(&self.blocks, index).expect("there is one")
     }
 
     pub(crate) fn account(&self, domain: u32, address: Address, slots: &[B256]) -> AccountProof {
-        let proof = self.states[&DomainId(domain)].prove(&address, slots).unwrap();
+        let proof = self.states[&DomainId(domain)].prove(&address, slots).expect("all is in memory");
         AccountProof {
             header: self.tip(domain),
-            nodes: nodes(&proof.account_proof).unwrap(),
-            slots: slots_of(&proof).try_into().unwrap(),
+            nodes: nodes(&proof.account_proof).expect("few nodes"),
+            slots: slots_of(&proof).try_into().expect("few"),
         }
     }
 
@@ -265,14 +265,16 @@ impl Scene {
     pub(crate) fn receipt(&self, index: usize) -> ReceiptProof {
         ReceiptProof {
             finality: self.finality(0),
-            index: u32::try_from(index).unwrap(),
-            transaction: nodes(ordered_proof(&self.transactions, index).unwrap()).unwrap(),
-            receipt: nodes(ordered_proof(&self.encoded_receipts(), index).unwrap()).unwrap(),
+            index: u32::try_from(index).expect("few"),
+            transaction: nodes(ordered_proof(&self.transactions, index).expect("there is one"))
+                .expect("few nodes"),
+            receipt: nodes(ordered_proof(&self.encoded_receipts(), index).expect("there is one"))
+                .expect("few nodes"),
         }
     }
 
     pub(crate) fn batch(&self, to: u32) -> LaneBatch {
-        lane_batch(&self.messages, DomainId(to)).unwrap()
+        lane_batch(&self.messages, DomainId(to)).expect("there are some")
     }
 
     pub(crate) fn message(&self, to: u32) -> MessageProof {
@@ -299,7 +301,7 @@ fn header(height: Height, parent: B256, blocks: &[SealedHeader]) -> RootHeader {
         proposer: RootSeat { domain: DomainId(1), seat: SeatIndex(0) },
         timestamp_ms: 1_000 + height.0,
         references_root: merkle::root(&hashes),
-        tips: (1..=SHARDS).map(tip).collect::<Vec<_>>().try_into().unwrap(),
+        tips: (1..=SHARDS).map(tip).collect::<Vec<_>>().try_into().expect("few"),
         supply: Supply { held: U256::from(500), ..Supply::default() },
     }
 }
@@ -322,13 +324,16 @@ pub(crate) fn certificate(header: &SealedRootHeader, seats: &[(u32, &[u16])]) ->
 
 pub(crate) fn signed(kind: CertificateKind, target: VoteTarget, seats: &[(u32, &[u16])]) -> RootCertificate {
     let all = seats.iter().flat_map(|(domain, seats)| seats.iter().map(|seat| (*domain, *seat)));
-    let shares: Vec<_> =
-        all.map(|(domain, seat)| votes::sign_vote(&secret(domain, seat), kind, &target).unwrap()).collect();
+    let shares: Vec<_> = all
+        .map(|(domain, seat)| {
+            votes::sign_vote(&secret(domain, seat), kind, &target).expect("a kind of the root")
+        })
+        .collect();
     RootCertificate {
         kind,
         target,
-        signers: groups(seats).try_into().unwrap(),
-        signature: bls::aggregate(&shares).unwrap(),
+        signers: groups(seats).try_into().expect("few"),
+        signature: bls::aggregate(&shares).expect("there are shares"),
     }
 }
 

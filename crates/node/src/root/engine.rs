@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anfs_consensus::root::{
-    OWN_REFERENCES_MAX, ROOT_SERVE_MAX, RootCore, RootEffect, RootInput, RootLogRecord, RootStatus,
+    OWN_REFERENCES_MAX, ROOT_SERVE_MAX, RootCore, RootCrypto, RootEffect, RootInput, RootLogRecord,
+    RootStatus,
 };
 use anfs_primitives::{CertifiedRootBlock, DomainId, Height, RootMessage, RootSeat, ShardReference, encode};
 use anfs_store::{RootStore, StoreError};
@@ -47,7 +48,9 @@ const ROOM_AGAIN_MS: u64 = 100;
 /// What the root's engine works on.
 pub(crate) struct RootParts {
     pub(crate) context: Arc<SeatContext>,
+    /// Without a seat while what it may have signed is not known.
     pub(crate) core: RootCore,
+    pub(crate) crypto: Arc<dyn RootCrypto>,
     pub(crate) store: Arc<RootStore>,
     pub(crate) chain: Arc<RootChain>,
     /// Chains that show what any seat of this process has made final.
@@ -61,6 +64,10 @@ pub(crate) struct RootEngine {
     parts: RootParts,
     seat: RootSeat,
     lanes: Lanes,
+    /// When this engine started, in milliseconds since the Unix epoch.
+    started_ms: u64,
+    /// The seat may vote from now on.
+    sure: bool,
     wake_at_ms: Option<u64>,
     unsynced: bool,
     /// From where on the core wants the shard's decided blocks.
@@ -94,10 +101,13 @@ impl RootEngine {
                 lanes.extend(&block);
             }
         }
+        let started_ms = context.clock.now_ms();
         Ok(Self {
             parts,
             seat,
             lanes,
+            started_ms,
+            sure: false,
             wake_at_ms: None,
             unsynced: false,
             wanted: None,
@@ -110,6 +120,7 @@ impl RootEngine {
     pub(crate) fn run(mut self, inbox: &RootInbox) -> Result<(), NodeError> {
         self.step(RootInput::Start)?;
         loop {
+            self.take_part()?;
             self.tell_decided()?;
             self.fetch()?;
             let now_ms = self.parts.context.clock.now_ms();
@@ -131,6 +142,20 @@ impl RootEngine {
                 Received::Closed => return Ok(()),
             }
         }
+    }
+
+    /// Lets a seat vote that has lost its record. A block that was put forward after it started is final: whatever its
+    /// former self signed is of that height or below.
+    fn take_part(&mut self) -> Result<(), NodeError> {
+        if !std::mem::take(&mut self.sure) {
+            return Ok(());
+        }
+        self.insist(RootStore::settle)?;
+        let (config, state) = (self.parts.core.config().clone(), self.parts.core.state().clone());
+        self.parts.core =
+            RootCore::new(config, Some(self.seat), self.parts.crypto.clone(), state, Vec::new())?;
+        tracing::info!(seat = %self.seat, "the seat takes part in the root again");
+        self.step(RootInput::Start)
     }
 
     /// Gives the core the decided blocks that it has asked for.
@@ -256,6 +281,8 @@ impl RootEngine {
             shown.publish(block);
         }
         self.lanes.extend(block);
+        self.sure =
+            self.parts.core.status().seat.is_none() && block.block.header.timestamp_ms > self.started_ms;
         let height = block.block.header.height;
         if height.0.is_multiple_of(SAVE_EVERY) {
             let state = encode(self.parts.core.state());

@@ -1,19 +1,20 @@
 //! What a seat needs to take part in the root, brought up to the last final root block on its disk.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use alloy_primitives::U256;
 use anfs_consensus::ConsensusError;
 use anfs_consensus::root::{
-    BlsRootCrypto, RootConfig, RootCore, RootLogRecord, RootState, RootStatus, genesis_root_header,
+    BlsRootCrypto, RootConfig, RootCore, RootCrypto, RootLogRecord, RootState, RootStatus,
+    genesis_root_header,
 };
 use anfs_crypto::bls::SecretKey;
 use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, RootSeat, SealedHeader, SealedRootHeader, decode};
 use anfs_store::disk::Disk;
 use anfs_store::{RootRecovered, RootStore, RootStoreOptions};
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
 
 use super::chain::RootChain;
 use super::engine::{RootEngine, RootInbox, RootParts};
@@ -48,15 +49,22 @@ pub(crate) struct RootSide {
     pub(crate) engine: RootEngine,
 }
 
-/// The root's genesis, with what follows from it.
-pub(crate) fn genesis_root(
-    spec: &ChainSpec,
-) -> Result<(SealedRootHeader, Vec<SealedHeader>, BTreeMap<DomainId, U256>), NodeError> {
+/// Where the root begins.
+pub(crate) struct RootGenesis {
+    pub(crate) header: SealedRootHeader,
+    /// The genesis blocks of the shards, domain 1's first.
+    shards: Vec<SealedHeader>,
+    /// What each domain's accounts hold, in wei.
+    coins: BTreeMap<DomainId, U256>,
+}
+
+/// The root's genesis, which follows from the chain spec.
+pub(crate) fn genesis_root(spec: &ChainSpec) -> Result<RootGenesis, NodeError> {
     let domains = (1u32..).map(DomainId).zip(&spec.shards).map(|(domain, _)| domain);
     let shards = domains.map(|domain| Ok(genesis::first_header(spec, domain)?.0));
     let shards = shards.collect::<Result<Vec<_>, NodeError>>()?;
     let coins = genesis::coins(spec);
-    Ok((genesis_root_header(spec, &shards, &coins), shards, coins))
+    Ok(RootGenesis { header: genesis_root_header(spec, &shards, &coins), shards, coins })
 }
 
 impl RootSide {
@@ -65,14 +73,19 @@ impl RootSide {
         context: &Arc<SeatContext>,
         link: &RootLink,
         key: SecretKey,
-        dir: &Path,
-        disk: &Arc<dyn Disk>,
+        place: (&Path, &Arc<dyn Disk>),
+        founding: bool,
     ) -> Result<Self, NodeError> {
+        let (dir, disk) = place;
         let spec = &context.spec;
         let seat = RootSeat { domain: context.domain, seat: context.seat };
-        let (genesis, shards, coins) = genesis_root(spec)?;
-        let options =
-            RootStoreOptions { dir: dir.join("root"), network: spec.network, genesis: genesis.hash() };
+        let RootGenesis { header: genesis, shards, coins } = genesis_root(spec)?;
+        let options = RootStoreOptions {
+            dir: dir.join("root"),
+            network: spec.network,
+            genesis: genesis.hash(),
+            founding,
+        };
         let (store, recovered) = RootStore::open(options, disk)?;
         let store = Arc::new(store);
         let chain = Arc::new(RootChain::new(genesis.clone()));
@@ -86,13 +99,19 @@ impl RootSide {
             .map_err(ConsensusError::from)?;
         let log = recovered.votes.iter().map(|record| RootLogRecord::from_bytes(record));
         let log = log.collect::<Result<_, _>>().map_err(|error| NodeError::SigningLog(error.to_string()))?;
-        let core = RootCore::new(config, Some(seat), Arc::new(crypto), state, log)?;
+        let crypto: Arc<dyn RootCrypto> = Arc::new(crypto);
+        let voting = if recovered.unsure { None } else { Some(seat) };
+        if recovered.unsure {
+            tracing::warn!(%seat, "the record of what the seat signed for the root is lost: it watches the root for a while");
+        }
+        let core = RootCore::new(config, voting, crypto.clone(), state, log)?;
         let status = Arc::new(RwLock::new(core.status()));
         let inbox = Arc::new(Inbox::new(LOCAL_QUEUE, NETWORK_QUEUE));
         link.transport.attach(seat, NetworkMailbox::new(inbox.clone()));
         let engine = RootEngine::new(RootParts {
             context: context.clone(),
             core,
+            crypto,
             store,
             chain: chain.clone(),
             shown: link.shown.clone(),
@@ -112,7 +131,7 @@ fn add_up(store: &RootStore, recovered: &RootRecovered, first: RootState) -> Res
     let mut state = saved.unwrap_or(first);
     for height in (state.head().height.0 + 1..=store.head().0).map(Height) {
         let Some(block) = store.block(height)? else { break };
-        state.apply(&block).map_err(|fault| NodeError::Root { height, fault })?;
+        state.apply(&block).map_err(|fault| NodeError::Root { height, fault: Box::new(fault) })?;
     }
     Ok(state)
 }

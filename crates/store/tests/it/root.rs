@@ -45,9 +45,13 @@ fn block(height: u64) -> CertifiedRootBlock {
     CertifiedRootBlock { block: Arc::new(RootBlock { header, references: BoundedVec::new() }), certificate }
 }
 
+fn options() -> RootStoreOptions {
+    let dir = PathBuf::from("/seat/root");
+    RootStoreOptions { dir, network: NetworkId(9), genesis: GENESIS, founding: true }
+}
+
 fn open(disk: &FaultyDisk) -> Result<(RootStore, RootRecovered), StoreError> {
-    let options = RootStoreOptions { dir: PathBuf::from("/root"), network: NetworkId(9), genesis: GENESIS };
-    RootStore::open(options, &disk.shared())
+    RootStore::open(options(), &disk.shared())
 }
 
 /// What was acknowledged before the disk failed.
@@ -62,21 +66,21 @@ struct Done {
 fn work(disk: &FaultyDisk) -> Done {
     let mut done = Done::default();
     let Ok((store, _)) = open(disk) else { return done };
-    for height in 1..=4u64 {
-        let voted = store.append_vote(&[1, height as u8]).and_then(|()| store.sync_votes());
+    for height in 1..=4u8 {
+        let voted = store.append_vote(&[1, height]).and_then(|()| store.sync_votes());
         if voted.is_err() {
             break;
         }
         done.votes += 1;
-        if store.append(&block(height)).is_err() {
+        if store.append(&block(height.into())).is_err() {
             break;
         }
-        done.blocks = height;
-        if height % 2 == 0 {
-            if store.save_state(Height(height), &[height as u8; 100]).is_err() {
+        done.blocks = height.into();
+        if height.is_multiple_of(2) {
+            if store.save_state(Height(height.into()), &[height; 100]).is_err() {
                 break;
             }
-            done.state = height;
+            done.state = height.into();
         }
     }
     done
@@ -100,7 +104,7 @@ fn what_was_acknowledged_survives_a_crash_at_any_operation() {
             }
             assert!(recovered.votes.len() >= done.votes, "{survival:?} at {at}: {done:?}");
             let saved = recovered.state.map_or(0, |(height, state)| {
-                assert_eq!(state, [height.0 as u8; 100]);
+                assert_eq!(state, [u8::try_from(height.0).unwrap(); 100]);
                 height.0
             });
             assert!(saved >= done.state, "{survival:?} at {at}: {done:?}");
@@ -115,7 +119,7 @@ fn what_was_acknowledged_survives_a_crash_at_any_operation() {
 fn a_full_disk_takes_the_block_later() {
     let disk = FaultyDisk::default();
     let (store, recovered) = open(&disk).unwrap();
-    assert!(recovered.record_created && recovered.state.is_none());
+    assert!(!recovered.unsure && recovered.state.is_none());
     disk.fail_at(disk.operations(), Failure::Full);
     assert!(store.append(&block(1)).is_err());
     assert_eq!(store.head(), Height::ZERO);
@@ -128,7 +132,7 @@ fn a_full_disk_takes_the_block_later() {
 fn the_folder_of_another_network_is_refused() {
     let disk = FaultyDisk::default();
     drop(open(&disk).unwrap());
-    let options = RootStoreOptions { dir: PathBuf::from("/root"), network: NetworkId(8), genesis: GENESIS };
+    let options = RootStoreOptions { network: NetworkId(8), ..options() };
     assert!(matches!(RootStore::open(options, &disk.shared()), Err(StoreError::OtherChain { .. })));
 }
 
@@ -136,7 +140,30 @@ fn the_folder_of_another_network_is_refused() {
 fn a_damaged_state_is_added_up_again() {
     let disk = FaultyDisk::default();
     work(&disk);
-    disk.tamper(&PathBuf::from("/root/state"), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    disk.tamper(&PathBuf::from("/seat/root/state"), |bytes| *bytes.last_mut().unwrap() ^= 1);
     let (store, recovered) = open(&disk).unwrap();
     assert_eq!((recovered.state, store.head()), (None, Height(4)));
+}
+
+#[test]
+fn a_lost_record_is_not_taken_for_a_whole_one_until_it_is_settled() {
+    let later = || RootStoreOptions { founding: false, ..options() };
+    let reopen = |disk: &FaultyDisk| RootStore::open(later(), &disk.shared());
+    let disk = FaultyDisk::default();
+    work(&disk);
+    assert!(!reopen(&disk).unwrap().1.unsure);
+
+    let whole = FaultyDisk::default();
+    drop(reopen(&whole).unwrap());
+    for at in 0..whole.operations() {
+        let disk = FaultyDisk::default();
+        disk.fail_at(at, Failure::Crash);
+        drop(reopen(&disk));
+        disk.restart(Survival::Some(at as u64));
+        let (store, recovered) = reopen(&disk).unwrap();
+        assert!(recovered.unsure, "crashed at {at}");
+        store.settle().unwrap();
+        drop(store);
+        assert!(!reopen(&disk).unwrap().1.unsure);
+    }
 }

@@ -15,10 +15,12 @@ use anfs_sim::rng::Rng;
 use super::crypto::FakeCrypto;
 use super::net::{Nature, Net};
 
-/// Draws seats that are not honest, with less than a third of all stake together.
+/// Draws seats that are not honest, with less than a third of all stake together. Often one forger alone: the rest is then
+/// more than a quorum, which it can mislead.
 pub(super) fn conspirators(net: &mut Net) -> BTreeMap<RootSeat, Nature> {
     let mut seats: Vec<RootSeat> = net.config.seats().collect();
     net.rng.shuffle(&mut seats);
+    let alone = net.rng.chance(500);
     let (mut natures, mut stake) = (BTreeMap::new(), alloy_primitives::U256::ZERO);
     for seat in seats {
         let more = stake + net.config.stake(seat).unwrap();
@@ -26,6 +28,9 @@ pub(super) fn conspirators(net: &mut Net) -> BTreeMap<RootSeat, Nature> {
             continue;
         }
         stake = more;
+        if alone {
+            return BTreeMap::from([(seat, Nature::Forger)]);
+        }
         let natures_all = [Nature::Twin, Nature::Forger, Nature::Forger, Nature::Amnesiac, Nature::Silent];
         natures.insert(seat, *net.rng.pick(&natures_all));
     }
@@ -56,8 +61,8 @@ impl Net {
                 match self.rng.below(4) {
                     0 => tally.signature = garbled(&mut self.rng, &tally.signature),
                     1 => {
-                        tally.seats =
-                            tally.seats.union(SeatSet::of(SeatIndex(0))).union(SeatSet::of(SeatIndex(1)))
+                        let more = [0, 1].map(SeatIndex).into_iter().collect();
+                        tally.seats = tally.seats.union(more);
                     }
                     2 if tally.seats == SeatSet::of(seat.seat) => {
                         tally.target.block.0[0] ^= 1;

@@ -370,7 +370,7 @@ impl Net {
             }
             RootEffect::Evidence(evidence) => self.checks.evidence(seat, nature, &evidence),
             RootEffect::Penalise { seat: whom, offence } => {
-                self.checks.penalised(seat, nature, whom, offence)
+                self.checks.penalised(seat, nature, whom, offence);
             }
             RootEffect::WakeAt(at) => {
                 let at = at.saturating_sub(self.processes[index].skew_ms).max(self.now_ms + 1);
@@ -397,8 +397,11 @@ impl Net {
         // Now and then the blocks are synced, and the log is cut to what is still needed.
         if self.rng.chance(300) {
             process.durable = process.blocks.len();
-            let live = process.core.as_ref().map(RootCore::live_records);
-            process.log = live.unwrap_or_default();
+            match &process.core {
+                // The core may be ahead of what is on the disk.
+                Some(core) if core.state().head().height == height => process.log = core.live_records(),
+                _ => process.log.retain(|record| record.scope() > height),
+            }
         }
     }
 

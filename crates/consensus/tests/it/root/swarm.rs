@@ -30,7 +30,7 @@ fn weather(rng: &mut anfs_sim::rng::Rng) -> Weather {
         late: some(rng, 100),
         crash: some(rng, 40),
         partition: some(rng, 700),
-        deaf: if rng.chance(400) { rng.between(500, 980) } else { 0 },
+        deaf: *rng.pick(&[0, 0, 0, 900, 1000]),
         blackout: if rng.chance(300) { rng.below(400) } else { 0 },
     }
 }

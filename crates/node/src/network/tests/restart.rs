@@ -155,3 +155,29 @@ fn an_index_that_the_root_contradicts_is_made_again() {
     scene.reopen();
     check(&scene, &hashes);
 }
+
+#[test]
+fn the_follower_takes_in_what_is_there_and_what_comes_until_it_is_stopped() {
+    let (scene, hashes) = history(3);
+    let follower = scene.start("followed.log");
+    assert_eq!(follower.view().height(), Height(6), "what was there, before anything is served");
+    let mut news = follower.view().subscribe();
+    let alice = resident(&scene, 1, 1);
+    let tx = transaction(alice, TxKind::Call(alice), 99);
+    let content =
+        Content { transactions: vec![(tx.clone(), receipt(true, 21_000, vec![]))], ..Content::default() };
+    let late = scene.decide(1, content);
+    scene.shard(1).hide_from(Some(late));
+    scene.finalise();
+    scene.shard(1).hide_from(None);
+    assert_eq!(*news.blocking_recv().unwrap().transactions()[0].hash(), *tx.hash());
+    follower.stop();
+
+    // All of it is on disk: nothing is put together again.
+    let again = scene.start("followed.log");
+    assert_eq!(again.view().log.readable(), 8);
+    assert_eq!(again.view().recent.read().blocks.len(), 1);
+    for (height, hash) in (1u64..).map(|nonce| 2 * nonce).zip(&hashes) {
+        assert_eq!(again.view().transaction(hash).unwrap(), Some((Height(height), 0)));
+    }
+}

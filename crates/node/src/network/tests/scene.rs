@@ -21,7 +21,7 @@ use parking_lot::RwLock;
 use tempfile::TempDir;
 
 use crate::network::follow::Progress;
-use crate::network::{NetworkSources, NetworkView};
+use crate::network::{NetworkFollower, NetworkSources, NetworkView};
 use crate::root::RootChain;
 use crate::testing;
 
@@ -227,6 +227,12 @@ impl Scene {
         self.view.block(height).unwrap().unwrap()
     }
 
+    /// Follows the root in a thread of its own, on an index of its own.
+    pub(super) fn start(&self, index: &str) -> NetworkFollower {
+        let index = self.folder.path().join(index);
+        NetworkView::start(sources(&self.spec, &self.root, &self.shards, index), &SystemDisk).unwrap()
+    }
+
     /// Starts over from disk, having lost what was not written.
     pub(super) fn reopen(&mut self) {
         self.view = Arc::new(open(&self.spec, &self.root, &self.shards, self.index()));
@@ -244,9 +250,17 @@ fn open(
     shards: &[Arc<FakeShard>],
     index: PathBuf,
 ) -> NetworkView {
+    NetworkView::open(sources(spec, root, shards, index), &SystemDisk).unwrap()
+}
+
+fn sources(
+    spec: &Arc<ChainSpec>,
+    root: &Arc<RootChain>,
+    shards: &[Arc<FakeShard>],
+    index: PathBuf,
+) -> NetworkSources {
     let shards = shards.iter().map(|shard| shard.clone() as _).collect();
-    let sources = NetworkSources { spec: spec.clone(), root: root.clone(), shards, index };
-    NetworkView::open(sources, &SystemDisk).unwrap()
+    NetworkSources { spec: spec.clone(), root: root.clone(), shards, index }
 }
 
 fn root_header(height: Height, parent: B256, shards: &[Arc<FakeShard>]) -> RootHeader {

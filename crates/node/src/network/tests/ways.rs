@@ -154,11 +154,7 @@ fn a_creation_is_complete_once_its_route_is_known() {
     };
     scene.decide(
         1,
-        Content {
-            transactions: vec![(tx.clone(), created.clone())],
-            sent: vec![news.clone()],
-            ..Content::default()
-        },
+        Content { transactions: vec![(tx, created.clone())], sent: vec![news.clone()], ..Content::default() },
     );
     assert!(scene.seal().transactions().is_empty());
     scene.decide(3, Content { arrivals: vec![settled(news)], ..Content::default() });
