@@ -2,6 +2,7 @@
 
 mod devnet;
 mod keys;
+mod light;
 mod machine;
 mod read;
 mod record;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use devnet::{ChaosArgs, ChaosCommand, DevnetArgs, DevnetCommand, SeatChoice};
 pub(crate) use keys::{ExportArgs, GenerateArgs, InspectArgs, KeysCommand, PasswordArgs};
+pub(crate) use light::{LightArgs, LightCommand};
 pub(crate) use machine::{CompletionsArgs, DoctorArgs};
 pub(crate) use read::{BlockArgs, CallArgs, TxArgs};
 pub(crate) use record::{RecordCommand, RecordExportArgs, RecordImportArgs, RecordPlace, ReleaseArgs};
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Block(BlockArgs),
     /// Show a transaction: status, fee, logs, and why it reverted.
     Tx(TxArgs),
+    /// Ask a node that you need not trust: follow the root of a network of several shards, and believe only what is proven.
+    Light(LightArgs),
     /// Make and manage the signing keys of validators (BLS, EIP-2335 files).
     #[command(subcommand)]
     Keys(KeysCommand),

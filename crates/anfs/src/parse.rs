@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use alloy_primitives::{Address, B256};
+use anfs_primitives::{Height, RootReference};
 use zeroize::Zeroizing;
 
 const NAME_CHARS_MAX: usize = 64;
@@ -22,6 +23,15 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
         );
     }
     Ok(address)
+}
+
+/// A root block that is known to be final, as `HEIGHT:HASH`.
+pub(crate) fn checkpoint(text: &str) -> Result<RootReference, String> {
+    let parts = text.split_once(':');
+    let read = parts.and_then(|(height, hash)| {
+        Some(RootReference { height: Height(height.parse().ok()?), hash: hash.parse().ok()? })
+    });
+    read.ok_or_else(|| format!("{text:?} is no checkpoint: write HEIGHT:HASH, as `anfs light status` does"))
 }
 
 /// The name of an account on this machine, which is also the name of its file.
@@ -164,6 +174,15 @@ mod tests {
         assert!(address(&format!("0x{}", GOOD[2..].to_uppercase())).is_ok());
         assert!(address(&GOOD.replace("dc3A", "dc3a")).unwrap_err().contains("checksum"));
         assert!(address("0x1234").unwrap_err().contains("40 hex digits"));
+    }
+
+    #[test]
+    fn a_checkpoint_is_a_height_and_a_hash() {
+        let read = checkpoint(&format!("7:{}", B256::ZERO));
+        assert_eq!(read, Ok(RootReference { height: Height(7), hash: B256::ZERO }));
+        for bad in ["", "7", "7:", ":0x00", "x:0x00", "7:0x00"] {
+            assert!(checkpoint(bad).unwrap_err().contains("HEIGHT:HASH"), "{bad:?}");
+        }
     }
 
     #[test]

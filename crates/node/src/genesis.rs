@@ -8,7 +8,8 @@ use anfs_crypto::bls;
 use anfs_primitives::header::DOMAINS_MAX;
 use anfs_primitives::spec::{EvmFork, ShardSpec, SpecError};
 use anfs_primitives::{
-    ChainSpec, DomainId, DomainMap, GenesisAccount, NetworkId, SealedHeader, SeatIndex, ValidatorSpec,
+    ChainSpec, DomainId, DomainMap, GenesisAccount, NetworkId, SealedHeader, SealedRootHeader, SeatIndex,
+    ValidatorSpec,
 };
 use anfs_state::{EMPTY_ROOT, WorldState};
 
@@ -115,6 +116,14 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
     };
     spec.validate()?;
     Ok(spec)
+}
+
+/// Root block 0, which makes the shards' genesis blocks final.
+///
+/// # Errors
+/// When the accounts of the spec are no state.
+pub fn root_block(spec: &ChainSpec) -> Result<SealedRootHeader, NodeError> {
+    Ok(crate::root::genesis_root(spec)?.header)
 }
 
 /// The block before the first, and the state after it.

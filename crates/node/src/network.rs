@@ -20,6 +20,7 @@ mod completion;
 mod executor;
 mod follow;
 mod info;
+mod light;
 mod pending;
 mod pool;
 mod record;

@@ -75,7 +75,10 @@ const NO_TESTING: &str = "testing_ methods build blocks outside of consensus";
 pub const METHODS: &[Method] = &[
     quick("anfs_domains", anfs::domains),
     quick("anfs_getCertificate", anfs::certificate),
+    heavy("anfs_getFinality", anfs::finality),
+    heavy("anfs_getLightProof", anfs::light_proof),
     heavy("anfs_getMessage", anfs::message),
+    quick("anfs_getRootHeader", anfs::root_header),
     quick("anfs_getRoute", anfs::route),
     heavy("anfs_getSequence", anfs::sequence),
     heavy("anfs_getSequenceProof", anfs::sequence_proof),

@@ -4,8 +4,10 @@
 
 use std::fmt::Debug;
 
-use alloy_primitives::{Address, B256, U64, U256};
-use anfs_primitives::{BlockHash, DomainId, Height, RootHash, Supply};
+use alloy_primitives::{Address, B256, Bytes, U32, U64, U256};
+use anfs_primitives::{
+    BlockHash, DomainId, Height, RootCertificate, RootHash, SealedRootHeader, ShardHeader, Supply,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{At, Backend, BackendError};
@@ -147,6 +149,78 @@ pub struct LegsReport {
     pub legs: Vec<LegReport>,
 }
 
+/// A final root block's header with what decided it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootHeaderReport {
+    /// The header.
+    pub header: SealedRootHeader,
+    /// Its CommitCert; `None` for genesis.
+    pub certificate: Option<RootCertificate>,
+}
+
+/// A shard block and the root block that made it final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinalityReport {
+    /// Height of the root block.
+    pub root_height: Height,
+    /// Index among the shard blocks that it names.
+    pub index: u32,
+    /// How many these are.
+    pub count: u32,
+    /// Siblings on the way to the root over all of them, lowest first.
+    pub siblings: Vec<B256>,
+    /// The shard block's header.
+    pub header: ShardHeader,
+    /// All of that as a proof for light clients.
+    pub proof: Bytes,
+}
+
+/// Slots that one proof is asked for at most.
+pub const LIGHT_SLOTS_MAX: usize = 256;
+
+/// What a light client may ask to have proven.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum LightQuery {
+    /// An account where it lives, and some of its slots.
+    #[serde(rename_all = "camelCase")]
+    Account {
+        /// Whose.
+        address: Address,
+        /// Plain keys of slots.
+        #[serde(default)]
+        slots: Vec<B256>,
+    },
+    /// A transaction and its receipt in its sender's home.
+    #[serde(rename_all = "camelCase")]
+    Receipt {
+        /// Its hash.
+        transaction: B256,
+    },
+    /// A message of the newest blocks.
+    #[serde(rename_all = "camelCase")]
+    Message {
+        /// Its hash.
+        id: B256,
+    },
+    /// How far a shard is: what it has consumed.
+    #[serde(rename_all = "camelCase")]
+    Arrival {
+        /// The shard.
+        domain: U32,
+    },
+}
+
+/// A proof for light clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LightProof {
+    /// Height of the root block that it is to be held against.
+    pub root_height: Height,
+    /// The proof's canonical encoding.
+    pub proof: Bytes,
+}
+
 /// What only a node of a network of several shards knows.
 pub trait NetworkInfo: Send + Sync + Debug {
     /// What serves each shard's own chain; the first is domain 1.
@@ -180,4 +254,22 @@ pub trait NetworkInfo: Send + Sync + Debug {
     /// # Errors
     /// As [`NetworkInfo::message`].
     fn legs(&self, transaction: &B256) -> Result<Option<LegsReport>, BackendError>;
+
+    /// The header of a network block; `None` above the head.
+    ///
+    /// # Errors
+    /// As [`NetworkInfo::domains`].
+    fn root_header(&self, height: Height) -> Result<Option<RootHeaderReport>, BackendError>;
+
+    /// How a shard's block became final; `None` if it has not.
+    ///
+    /// # Errors
+    /// As [`NetworkInfo::domains`].
+    fn finality(&self, domain: DomainId, height: Height) -> Result<Option<FinalityReport>, BackendError>;
+
+    /// A proof for light clients, of accounts after the network block at a height; `None` if there is nothing to prove.
+    ///
+    /// # Errors
+    /// [`BackendError::StatePruned`] or [`BackendError::Internal`].
+    fn light_proof(&self, height: Height, query: &LightQuery) -> Result<Option<LightProof>, BackendError>;
 }

@@ -26,6 +26,7 @@
 
 mod block;
 mod changes;
+mod check;
 mod codec;
 mod diff;
 mod error;
@@ -46,8 +47,9 @@ mod world;
 
 pub use alloy_trie::Nibbles;
 pub use changes::{AccountChange, AccountInfo, NodeReader, StateChanges, StateDiff, StateRead};
+pub use check::{ProofFault, ProvenAccount, read_account, read_item, read_slot};
 pub use error::StateError;
 pub use key::NodeKey;
 pub use proof::{AccountProof, StorageProof};
-pub use roots::{EMPTY_CODE_HASH, EMPTY_ROOT, ordered_root, ordered_root_of};
+pub use roots::{EMPTY_CODE_HASH, EMPTY_ROOT, ordered_proof, ordered_root, ordered_root_of};
 pub use world::WorldState;

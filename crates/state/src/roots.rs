@@ -1,8 +1,9 @@
 //! Well-known hashes, and roots of lists.
 
-use alloy_primitives::{B256, KECCAK256_EMPTY};
+use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY};
 use alloy_rlp::Encodable;
 use alloy_trie::nodes::LeafNodeRef;
+use alloy_trie::proof::ProofRetainer;
 use alloy_trie::{HashBuilder, Nibbles};
 
 use crate::hash::Batch;
@@ -42,6 +43,21 @@ pub fn ordered_root_of(count: usize, mut write: impl FnMut(usize, &mut Vec<u8>))
     }
     leaves.hang();
     leaves.trie.root()
+}
+
+/// The proof that an item stands in its place under [`ordered_root`]; `None` if there is no such item. Nodes shorter
+/// than 32 bytes stand in their parents and aren't repeated.
+#[must_use]
+pub fn ordered_proof(items: &[impl AsRef<[u8]>], index: usize) -> Option<Vec<Bytes>> {
+    items.get(index)?;
+    let mut trie = HashBuilder::default().with_proof_retainer(ProofRetainer::new(vec![key(index)]));
+    for at in key_order(items.len()) {
+        trie.add_leaf(key(at), items[at].as_ref());
+    }
+    trie.root();
+    let nodes = trie.take_proof_nodes().into_nodes_sorted().into_iter();
+    let referred = |(path, node): &(Nibbles, Bytes)| path.is_empty() || node.len() >= B256::len_bytes();
+    Some(nodes.filter(referred).map(|(_, node)| node).collect())
 }
 
 /// Indices in the order of their RLP, in which zero is 0x80, and larger than everything below 128.

@@ -37,7 +37,7 @@ fn encode_into(value: &impl Encodable, out: &mut [u8; VALUE_MAX]) -> usize {
     VALUE_MAX - left
 }
 
-fn decode_all<T: Decodable>(mut encoding: &[u8]) -> Result<T, String> {
+pub(crate) fn decode_all<T: Decodable>(mut encoding: &[u8]) -> Result<T, String> {
     let value = T::decode(&mut encoding).map_err(|error| error.to_string())?;
     if encoding.is_empty() { Ok(value) } else { Err("bytes follow the value".into()) }
 }

@@ -8,6 +8,7 @@ mod completions;
 mod devnet;
 mod doctor;
 mod keys;
+mod light;
 mod record;
 mod send;
 mod sim;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Call(args) => call::run(&args, out),
         Command::Block(args) => block::run(&args, out),
         Command::Tx(args) => tx::run(&args, out),
+        Command::Light(args) => light::run(&args, out),
         Command::Keys(command) => keys::run(command, out),
         Command::Record(command) => record::run(&command, out),
         Command::Sim(args) => sim::run(&args, out),

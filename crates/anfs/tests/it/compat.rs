@@ -15,8 +15,15 @@ use scene::Scene;
 use spec::{Spec, refusal};
 
 /// What only a network of several shards can answer.
-const OF_SEVERAL_SHARDS: [&str; 4] =
-    ["anfs_domains", "anfs_getMessage", "anfs_getRoute", "anfs_getTransactionLegs"];
+const OF_SEVERAL_SHARDS: [&str; 7] = [
+    "anfs_domains",
+    "anfs_getFinality",
+    "anfs_getLightProof",
+    "anfs_getMessage",
+    "anfs_getRootHeader",
+    "anfs_getRoute",
+    "anfs_getTransactionLegs",
+];
 
 #[test]
 fn every_served_method_answers_in_the_shape_of_its_schema() {

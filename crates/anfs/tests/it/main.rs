@@ -10,5 +10,6 @@ mod folder;
 mod harness;
 mod history;
 mod lifecycle;
+mod light;
 mod record;
 mod sim;

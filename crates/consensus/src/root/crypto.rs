@@ -9,7 +9,7 @@ use anfs_primitives::{
     SignedRootTimeout, TimeoutCertificate, VoteTarget,
 };
 
-pub use bls::BlsRootCrypto;
+pub use bls::{BlsRootCrypto, root_keys};
 
 use crate::crypto::CryptoError;
 

@@ -57,7 +57,7 @@ mod vote;
 
 pub use self::core::RootCore;
 pub use config::RootConfig;
-pub use crypto::{BlsRootCrypto, RootCrypto};
+pub use crypto::{BlsRootCrypto, RootCrypto, root_keys};
 pub use log::{ROOT_LOG_RECORD_BYTES_MAX, RootLogRecord};
 pub use report::OWN_REFERENCES_MAX;
 pub use state::{ReferenceFault, RootFault, RootState, genesis_root_header};

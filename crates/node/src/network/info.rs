@@ -3,7 +3,8 @@
 use alloy_primitives::{Address, B256, U64, U256};
 use anfs_primitives::{DomainId, Height, MessageBody, Supply};
 use anfs_rpc::network::{
-    BlockPlace, DomainReport, DomainsReport, LegKind, LegReport, LegsReport, MessageReport, RouteReport,
+    BlockPlace, DomainReport, DomainsReport, FinalityReport, LegKind, LegReport, LegsReport, LightProof,
+    LightQuery, MessageReport, RootHeaderReport, RouteReport,
 };
 use anfs_rpc::{At, Backend, BackendError, NetworkInfo, RpcBlock, ShownBlock};
 
@@ -27,7 +28,7 @@ fn number(count: usize) -> U64 {
 
 impl NetworkBackend {
     /// Looks at a shard block.
-    fn look<T>(
+    pub(super) fn look<T>(
         &self,
         spot: &Spot,
         look: impl FnOnce(&dyn ShownBlock, &RpcBlock) -> Option<T>,
@@ -176,5 +177,22 @@ impl NetworkInfo for NetworkBackend {
             outstanding: U64::from(outstanding),
             legs,
         }))
+    }
+
+    fn root_header(&self, height: Height) -> Result<Option<RootHeaderReport>, BackendError> {
+        self.root_report(height)
+    }
+
+    fn finality(&self, domain: DomainId, height: Height) -> Result<Option<FinalityReport>, BackendError> {
+        self.finality_report(domain, height)
+    }
+
+    fn light_proof(&self, height: Height, query: &LightQuery) -> Result<Option<LightProof>, BackendError> {
+        match query {
+            LightQuery::Account { address, slots } => self.prove_resident(height, address, slots).map(Some),
+            LightQuery::Receipt { transaction } => self.prove_receipt(transaction),
+            LightQuery::Message { id } => self.prove_message(id),
+            LightQuery::Arrival { domain } => self.prove_arrival(height, DomainId(domain.to())),
+        }
     }
 }

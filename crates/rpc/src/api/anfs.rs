@@ -5,14 +5,17 @@
 //!
 //! spec: PROTOCOL §2–4, §8, §9
 
-use alloy_eips::BlockId;
-use alloy_primitives::{Address, B256, Bytes, U64};
-use anfs_primitives::{BlockHash, Boundary, Entry, Height, ShardHeader, encode};
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{Address, B256, Bytes, U32, U64};
+use anfs_primitives::{
+    BlockHash, Boundary, DomainId, Entry, Height, RootHash, RootHeader, ShardHeader, encode,
+};
 use serde::Serialize;
 
 use super::{Api, Reply};
 use crate::backend::NodeStatus;
 use crate::error::RpcError;
+use crate::network::{LIGHT_SLOTS_MAX, LightQuery};
 use crate::params::Params;
 use crate::shapes::json;
 
@@ -206,4 +209,74 @@ pub(crate) fn transaction_legs(api: &Api, mut params: Params<'_>) -> Reply {
     let hash: B256 = params.required()?;
     params.end()?;
     api.json(&api.network()?.legs(&hash)?)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RootHeaderObject<'a> {
+    hash: RootHash,
+    /// Canonical encoding: the hash is keccak-256 over the tag `anfs/root-header/v1` and these bytes.
+    encoded: Bytes,
+    /// Canonical encoding of the CommitCert; null for genesis.
+    certificate: Option<Bytes>,
+    #[serde(flatten)]
+    header: &'a RootHeader,
+}
+
+/// `anfs_getRootHeader(height or tag = latest)`
+pub(crate) fn root_header(api: &Api, mut params: Params<'_>) -> Reply {
+    let number: Option<BlockNumberOrTag> = params.optional()?;
+    params.end()?;
+    let height = api.height(number.unwrap_or_default());
+    let report = api.network()?.root_header(height)?;
+    json(&report.as_ref().map(|report| RootHeaderObject {
+        hash: report.header.hash(),
+        encoded: encode(report.header.header()).into(),
+        certificate: report.certificate.as_ref().map(|certificate| encode(certificate).into()),
+        header: report.header.header(),
+    }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FinalityObject {
+    root_height: Height,
+    index: u32,
+    count: u32,
+    siblings: Vec<B256>,
+    /// The shard block's header, as `anfs_getShardHeader` has it.
+    encoded: Bytes,
+    proof: Bytes,
+}
+
+/// `anfs_getFinality(domain, height)`
+pub(crate) fn finality(api: &Api, mut params: Params<'_>) -> Reply {
+    let domain: U32 = params.required()?;
+    let height: U64 = params.required()?;
+    params.end()?;
+    let report = api.network()?.finality(DomainId(domain.to()), Height(height.to()))?;
+    json(&report.map(|report| FinalityObject {
+        root_height: report.root_height,
+        index: report.index,
+        count: report.count,
+        siblings: report.siblings,
+        encoded: encode(&report.header).into(),
+        proof: report.proof,
+    }))
+}
+
+/// `anfs_getLightProof(what, height or tag = latest)`
+pub(crate) fn light_proof(api: &Api, mut params: Params<'_>) -> Reply {
+    let query: LightQuery = params.required()?;
+    let number: Option<BlockNumberOrTag> = params.optional()?;
+    params.end()?;
+    if matches!(&query, LightQuery::Account { slots, .. } if slots.len() > LIGHT_SLOTS_MAX) {
+        return Err(RpcError::invalid_params(format!("too many slots, want at most {LIGHT_SLOTS_MAX}")));
+    }
+    let network = api.network()?;
+    let height = api.height(number.unwrap_or_default());
+    if height > api.backend.chain.head().height() {
+        return Err(RpcError::server("header not found"));
+    }
+    api.json(&network.light_proof(height, &query)?)
 }

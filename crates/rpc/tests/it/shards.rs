@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, U64, U256};
-use anfs_primitives::{DomainId, Height, Receipt, RecoveredTransaction};
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use anfs_primitives::{
+    DomainId, Epoch, Height, NetworkId, Receipt, RecoveredTransaction, RootHeader, RootSeat, SeatIndex, View,
+};
 use anfs_rpc::network::{
-    BlockPlace, DomainReport, DomainsReport, LegKind, LegReport, LegsReport, MessageReport, RouteReport,
+    BlockPlace, DomainReport, DomainsReport, FinalityReport, LegKind, LegReport, LegsReport, LightProof,
+    LightQuery, MessageReport, RootHeaderReport, RouteReport,
 };
 use anfs_rpc::{
     At, Backend, BackendError, BlockSummary, ChainReader, NetworkInfo, RpcBlock, RpcServer, ShownBlock,
@@ -145,6 +148,38 @@ impl NetworkInfo for Network {
             legs: vec![leg],
         }))
     }
+    fn root_header(&self, height: Height) -> Result<Option<RootHeaderReport>, BackendError> {
+        let header = RootHeader {
+            network: NetworkId(1),
+            height,
+            parent: B256::ZERO,
+            epoch: Epoch::ZERO,
+            view: View::ZERO,
+            proposer: RootSeat { domain: DomainId(1), seat: SeatIndex::GENERATOR },
+            timestamp_ms: 5,
+            references_root: B256::ZERO,
+            tips: Default::default(),
+            supply: Default::default(),
+        };
+        Ok((height < Height(9)).then(|| RootHeaderReport { header: header.seal(), certificate: None }))
+    }
+    fn finality(&self, domain: DomainId, height: Height) -> Result<Option<FinalityReport>, BackendError> {
+        let Some(block) = self.shard(domain).map(|shard| shard.chain.block(height)).transpose()? else {
+            return Ok(None);
+        };
+        Ok(block.as_ref().and_then(|block| block.shard()).map(|block| FinalityReport {
+            root_height: Height(3),
+            index: 1,
+            count: 2,
+            siblings: vec![B256::ZERO],
+            header: block.header.header().clone(),
+            proof: Bytes::from_static(&[7]),
+        }))
+    }
+    fn light_proof(&self, height: Height, query: &LightQuery) -> Result<Option<LightProof>, BackendError> {
+        let proof = Bytes::from(format!("{query:?}").into_bytes());
+        Ok(Some(LightProof { root_height: height, proof }))
+    }
 }
 
 /// Shards at heights 1 and 2, and the network in front of them.
@@ -279,4 +314,49 @@ async fn a_block_of_the_network_has_the_shape_of_any_other() {
     assert_ne!(own["blockHash"], hash);
     let (mut theirs, mut ours) = (own.as_object().unwrap().keys(), receipt.as_object().unwrap().keys());
     assert!(theirs.by_ref().eq(ours.by_ref()));
+}
+
+#[tokio::test]
+async fn light_clients_are_given_headers_and_proofs() {
+    let fixture = network().await;
+    let root = result(&fixture, "/", "anfs_getRootHeader", json!(["0x1"])).await;
+    assert_eq!(
+        (&root["height"], &root["timestampMs"], &root["certificate"]),
+        (&json!(1), &json!(5), &Value::Null)
+    );
+    assert!(root["encoded"].as_str().is_some_and(|text| text.len() > 200), "{root}");
+    assert!(result(&fixture, "/", "anfs_getRootHeader", json!(["0x9"])).await.is_null());
+
+    let shown = result(&fixture, "/", "anfs_getFinality", json!(["0x2", "0x2"])).await;
+    let header = result(&fixture, "/shard/2", "anfs_getShardHeader", json!(["0x2"])).await;
+    assert_eq!((&shown["rootHeight"], &shown["proof"]), (&json!(3), &json!("0x07")));
+    assert_eq!(shown["encoded"], header["encoded"]);
+    assert!(result(&fixture, "/", "anfs_getFinality", json!(["0x2", "0x9"])).await.is_null());
+
+    let zero = B256::ZERO;
+    for (query, read) in [
+        (json!({"account": {"address": Address::ZERO}}), "slots: []"),
+        (json!({"receipt": {"transaction": zero}}), "Receipt"),
+        (json!({"message": {"id": zero}}), "Message"),
+        (json!({"arrival": {"domain": "0x2"}}), "domain: 2"),
+    ] {
+        let proof = result(&fixture, "/", "anfs_getLightProof", json!([query])).await;
+        let bytes: Bytes = proof["proof"].as_str().unwrap().parse().unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains(read), "{proof}");
+        assert_eq!(proof["rootHeight"], 1);
+    }
+    for (method, params, code) in [
+        (
+            "anfs_getLightProof",
+            json!([{"account": {"address": Address::ZERO, "slots": vec![zero; 257]}}]),
+            -32602,
+        ),
+        ("anfs_getLightProof", json!([{"everything": {}}]), -32602),
+        ("anfs_getLightProof", json!([{"message": {"id": zero}}, "0x2"]), -32000),
+        ("anfs_getRootHeader", json!([zero]), -32602),
+    ] {
+        let (_, body) = post(&fixture, "/", method, params).await;
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(answer["error"]["code"], code, "{method}: {answer}");
+    }
 }

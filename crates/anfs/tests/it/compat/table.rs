@@ -13,9 +13,18 @@ const NOTES: &[(&str, &str)] = &[
         "several shards only: how far each is, its base fee and coins; coins on their way and burned",
     ),
     (
+        "anfs_getFinality",
+        "several shards only: the network block that made a shard's block final, and the proof of it",
+    ),
+    (
+        "anfs_getLightProof",
+        "several shards only: proofs of accounts, receipts, messages and arrivals for [light clients](light.md)",
+    ),
+    (
         "anfs_getMessage",
         "several shards only: where a message of the newest 512 blocks was sent and consumed, and how its call ended",
     ),
+    ("anfs_getRootHeader", "several shards only: the header of a network block, and what has decided it"),
     ("anfs_getRoute", "several shards only: home of an address, and where it lives"),
     (
         "anfs_getTransactionLegs",

@@ -25,9 +25,30 @@ pub struct BlsRootCrypto {
     batches: AtomicU64,
 }
 
+/// Parses the keys of all seats of the chain spec and checks each one's proof of possession, without which an
+/// aggregate proves nothing.
+///
+/// # Errors
+/// [`CryptoError::Seat`] naming the first seat whose key or proof is bad.
+pub fn root_keys(spec: &ChainSpec) -> Result<RootKeys, CryptoError> {
+    let mut keys = RootKeys::new();
+    for (domain, shard) in (1u32..).map(DomainId).zip(&spec.shards) {
+        let seats = std::iter::once(&shard.generator).chain(&shard.verifiers);
+        for (seat, holder) in (0u16..).map(SeatIndex).zip(seats) {
+            let fail =
+                |reason: String| CryptoError::Seat { seat, reason: format!("shard {domain}: {reason}") };
+            let key = PublicKey::from_bytes(&holder.public_key).map_err(|error| fail(error.to_string()))?;
+            if !key.verify_possession(&holder.proof_of_possession) {
+                return Err(fail("the proof of possession does not verify".to_owned()));
+            }
+            keys.entry(domain).or_default().push(key);
+        }
+    }
+    Ok(keys)
+}
+
 impl BlsRootCrypto {
-    /// Parses the keys of all seats and checks each one's proof of possession, without which an aggregate proves
-    /// nothing. `entropy` must be secret and fresh for each start.
+    /// Takes the keys of [`root_keys`]. `entropy` must be secret and fresh for each start.
     ///
     /// # Errors
     /// [`CryptoError::Seat`] naming the first seat whose key or proof is bad, or whose own key differs.
@@ -36,20 +57,7 @@ impl BlsRootCrypto {
         spec: &ChainSpec,
         entropy: [u8; 32],
     ) -> Result<Self, CryptoError> {
-        let mut keys = RootKeys::new();
-        for (domain, shard) in (1u32..).map(DomainId).zip(&spec.shards) {
-            let seats = std::iter::once(&shard.generator).chain(&shard.verifiers);
-            for (seat, holder) in (0u16..).map(SeatIndex).zip(seats) {
-                let fail =
-                    |reason: String| CryptoError::Seat { seat, reason: format!("shard {domain}: {reason}") };
-                let key =
-                    PublicKey::from_bytes(&holder.public_key).map_err(|error| fail(error.to_string()))?;
-                if !key.verify_possession(&holder.proof_of_possession) {
-                    return Err(fail("the proof of possession does not verify".to_owned()));
-                }
-                keys.entry(domain).or_default().push(key);
-            }
-        }
+        let keys = root_keys(spec)?;
         if let Some((seat, secret)) = &own {
             let listed = root::key_of(&keys, *seat).map(PublicKey::to_bytes);
             if listed != Some(secret.public_key().to_bytes()) {
