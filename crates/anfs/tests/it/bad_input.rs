@@ -70,7 +70,7 @@ fn bad_flags_and_surroundings_are_named() {
     };
     for (args, word) in [
         (&["devnet", "--verifiers", "3"][..], "verifiers"),
-        (&["devnet", "--shards", "2"], "shards"),
+        (&["devnet", "--shards", "17"], "shards"),
         (&["devnet", "--slot-ms", "1"], "slot-ms"),
         (&["devnet", "--ephemeral", "--mnemonic", "not a phrase"], "mnemonic"),
         (&["devnet", "--ephemeral", "--balance", "1000000000"], "supply"),

@@ -353,7 +353,7 @@ async fn light_clients_are_given_headers_and_proofs() {
         ),
         ("anfs_getLightProof", json!([{"everything": {}}]), -32602),
         ("anfs_getLightProof", json!([{"message": {"id": zero}}, "0x2"]), -32000),
-        ("anfs_getRootHeader", json!([zero]), -32602),
+        ("anfs_getRootHeader", json!(["newest"]), -32602),
     ] {
         let (_, body) = post(&fixture, "/", method, params).await;
         let answer: Value = serde_json::from_str(&body).unwrap();
