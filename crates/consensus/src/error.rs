@@ -62,6 +62,6 @@ pub enum ConsensusError {
         /// Its height.
         height: Height,
         /// What is wrong with it.
-        fault: RootFault,
+        fault: Box<RootFault>,
     },
 }

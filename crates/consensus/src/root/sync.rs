@@ -144,7 +144,7 @@ impl RootCore {
         let changed =
             matches!(fault, None | Some(RootFault::Reference { fault: ReferenceFault::Certificate, .. }));
         if let Some(fault) = fault.filter(|_| !changed) {
-            return Err(ConsensusError::Root { height: self.height(), fault });
+            return Err(ConsensusError::Root { height: self.height(), fault: Box::new(fault) });
         }
         self.strike(from, RootOffence::Certificate, effects);
         Ok(None)
