@@ -63,14 +63,14 @@ impl Mix {
 }
 
 /// A token as a number; signatures hold it in their first 16 bytes.
-fn signature_of(token: u128) -> BlsSignature {
+pub(crate) fn signature_of(token: u128) -> BlsSignature {
     let mut signature = BlsSignature::ZERO;
     signature[..16].copy_from_slice(&token.to_le_bytes());
     signature
 }
 
 /// The number in a signature; what lies beyond it must be zero.
-fn token_of(signature: &BlsSignature) -> Option<u128> {
+pub(crate) fn token_of(signature: &BlsSignature) -> Option<u128> {
     let (token, rest) = signature.split_first_chunk::<16>()?;
     rest.iter().all(|byte| *byte == 0).then(|| u128::from_le_bytes(*token))
 }
@@ -91,7 +91,7 @@ impl Keys {
         Some(u128::from(mix.0) << 64 | u128::from(mix.1))
     }
 
-    fn of_target(&self, seat: SeatIndex, purpose: u64, target: &VoteTarget) -> Option<u128> {
+    pub(crate) fn of_target(&self, seat: SeatIndex, purpose: u64, target: &VoteTarget) -> Option<u128> {
         self.token(seat, purpose, |mix| {
             mix.word(target.network.0);
             mix.word(target.epoch.0);
@@ -102,7 +102,7 @@ impl Keys {
         })
     }
 
-    fn of_bytes(&self, seat: SeatIndex, purpose: u64, bytes: &[u8]) -> Option<u128> {
+    pub(crate) fn of_bytes(&self, seat: SeatIndex, purpose: u64, bytes: &[u8]) -> Option<u128> {
         self.token(seat, purpose, |mix| mix.bytes(bytes))
     }
 

@@ -1,4 +1,4 @@
-//! Deterministic simulator of one shard: production cores, hostile networks, disks, clocks and seats.
+//! Deterministic simulator of one shard, and of a whole network: production cores, hostile networks, disks, clocks and seats.
 //!
 //! ```text
 //!  swarm::draw(seed) ─► Plan ─► World ─► Report (counters, trace hash, violations)
@@ -44,12 +44,12 @@ mod summary;
 pub mod swarm;
 pub mod trace;
 mod trail;
+pub mod wires;
 pub mod world;
 
 pub use byzantine::Behaviour;
 pub use clock::Skew;
 pub use disk::DiskHealth;
-pub use network::Weather;
 pub use node::Node;
 pub use observe::{Observer, TraceEvent};
 pub use plan::{Event, Plan, Timing};
@@ -57,4 +57,5 @@ pub use report::{Counts, Report, Rule, Violation};
 pub use scenario::{Scenario, ScenarioError};
 pub use seat::{Action, Boot, Outbox, Seat, SeatInput, Work};
 pub use trace::{Recorder, Window};
+pub use wires::Weather;
 pub use world::World;

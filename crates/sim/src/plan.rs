@@ -9,7 +9,7 @@ use anfs_primitives::{BlockHash, DomainId, Epoch, Height, NetworkId, SeatIndex};
 use crate::byzantine::Behaviour;
 use crate::clock::{GENESIS_MS, Skew};
 use crate::disk::DiskHealth;
-use crate::network::Weather;
+use crate::wires::Weather;
 
 /// Ways of a message within which eight heights are decided on a network slower than Δ_view.
 const SLOW_WAYS: u64 = 400;

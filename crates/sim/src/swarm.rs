@@ -10,10 +10,10 @@ use anfs_primitives::SeatIndex;
 
 use crate::byzantine::Behaviour;
 use crate::clock::Skew;
-use crate::network::Weather;
 use crate::plan::{Event, Plan, Timing};
 use crate::report::Report;
 use crate::rng::Rng;
+use crate::wires::Weather;
 use crate::world::World;
 
 pub use crate::summary::Summary;

@@ -15,7 +15,6 @@ use crate::check::Checker;
 use crate::clock::Skew;
 use crate::crypto::{Keys, SimCrypto};
 use crate::disk::Disk;
-use crate::network::Network;
 use crate::observe::{Observer, TraceEvent};
 use crate::plan::Plan;
 use crate::queue::Queue;
@@ -23,6 +22,7 @@ use crate::report::{Report, Rule, Violation};
 use crate::rng::Rng;
 use crate::seat::{Boot, Outbox, Seat, SeatInput, Work};
 use crate::trail::Trail;
+use crate::wires::Network;
 
 /// Steps of one seat between two looks at what it keeps in memory.
 const LOOK_EVERY: u64 = 256;

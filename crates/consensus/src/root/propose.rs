@@ -47,8 +47,8 @@ impl RootCore {
         let references = self.collect(effects);
         let timestamp = self.now_ms.max(self.state.head().timestamp_ms.saturating_add(1));
         let built = self.state.build(self.config.epoch, self.round.view, seat, timestamp, references);
-        let (block, after) =
-            built.map_err(|fault| ConsensusError::Root { height: self.height(), fault: Box::new(fault) })?;
+        let wrong = |fault| ConsensusError::Root { height: self.height(), fault: Box::new(fault) };
+        let (block, after) = built.map_err(wrong)?;
         let hash = block.header.hash();
         self.round.bodies.insert(hash, Checked { block: Arc::new(block), after });
         Ok(hash)

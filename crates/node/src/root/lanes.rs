@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use anfs_crypto::outbox::{BatchError, LaneBatch};
 use anfs_primitives::{
     CertifiedRootBlock, CrossMessage, DomainId, Height, NetworkId, RootReference, RootSeat, SeatIndex,
@@ -23,10 +23,36 @@ const ASK_AGAIN_MS: u64 = 200;
 /// Batches that are asked for at once; others wait for their answers.
 const ASKED_MAX: usize = 256;
 
-/// Messages that a shard's block and those below it have sent to a domain.
-pub(crate) fn sent_to(header: &ShardHeader, destination: DomainId) -> u64 {
+/// What has been sent on a lane since genesis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Messages.
+    count: u64,
+    /// Coins with them, in wei.
+    value: U256,
+}
+
+/// What a shard's block and those below it have sent to a domain.
+fn sent_to(header: &ShardHeader, destination: DomainId) -> Sent {
     let lane = header.lanes.binary_search_by_key(&destination, |lane| lane.destination);
-    lane.map_or(0, |at| header.lanes[at].sent)
+    lane.map_or_else(
+        |_| Sent::default(),
+        |at| {
+            let lane = &header.lanes[at];
+            Sent { count: lane.sent, value: lane.value }
+        },
+    )
+}
+
+/// What is wrong with an answer. Whoever sent it is at fault, or his shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LaneFault {
+    /// It is not what the block's outbox root commits to.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// It is, but the shard's verifiers have certified messages that hold more, or less, than its lane says.
+    #[error("the messages hold other coins than the lane of their block")]
+    Claim,
 }
 
 /// From where on root blocks must be taken in so that nothing is missed that a domain has not consumed: the first of
@@ -41,19 +67,19 @@ pub(crate) fn start_of<E>(
     consumed: &BTreeMap<DomainId, u64>,
     shards: u32,
     mut block: impl FnMut(Height) -> Result<Option<Arc<CertifiedRootBlock>>, E>,
-) -> Result<(Height, BTreeMap<DomainId, u64>), E> {
+) -> Result<(Height, BTreeMap<DomainId, Sent>), E> {
     let mut open: BTreeSet<DomainId> = (1..=shards).map(DomainId).filter(|other| *other != domain).collect();
     let mut sent = BTreeMap::new();
     let (mut at, mut first) = (head, head.next());
     while let Some(below) = at.prev().filter(|_| !open.is_empty()) {
         let Some(block) = block(at)? else { break };
         for reference in block.block.references.iter().rev() {
-            let (source, count) = (reference.header.domain, sent_to(&reference.header, domain));
+            let (source, by_then) = (reference.header.domain, sent_to(&reference.header, domain));
             if !open.contains(&source) {
                 continue;
             }
-            sent.insert(source, count);
-            if count <= consumed.get(&source).copied().unwrap_or(0) {
+            sent.insert(source, by_then);
+            if by_then.count <= consumed.get(&source).copied().unwrap_or(0) {
                 open.remove(&source);
             } else {
                 first = at;
@@ -83,7 +109,7 @@ pub(crate) struct Lanes {
     /// Seats of each shard.
     seats: u16,
     /// How far each lane to this domain was after the newest root block that was taken in.
-    sent: BTreeMap<DomainId, u64>,
+    sent: BTreeMap<DomainId, Sent>,
     /// Root blocks of which something is still wanted, and those behind them, in order.
     waiting: VecDeque<Waiting>,
 }
@@ -102,6 +128,8 @@ struct Want {
     outbox_root: B256,
     /// Number of the first of them.
     next: u64,
+    /// How many they are, and what they hold.
+    gained: Sent,
     /// Whom to ask first: it made the block.
     proposer: SeatIndex,
     tries: u16,
@@ -111,12 +139,12 @@ struct Want {
 }
 
 impl Lanes {
-    /// Lanes to a domain as they were after some root block: how many messages each source had sent.
+    /// Lanes to a domain as they were after some root block: what each source had sent.
     pub(crate) fn new(
         network: NetworkId,
         domain: DomainId,
         verifiers: u16,
-        sent: BTreeMap<DomainId, u64>,
+        sent: BTreeMap<DomainId, Sent>,
     ) -> Self {
         Self { network, domain, seats: verifiers + 1, sent, waiting: VecDeque::new() }
     }
@@ -130,14 +158,19 @@ impl Lanes {
                 continue;
             }
             let now = sent_to(header, self.domain);
-            let before = self.sent.get(&header.domain).copied().unwrap_or(0);
-            if now > before {
+            let before = self.sent.get(&header.domain).copied().unwrap_or_default();
+            if now.count > before.count {
                 self.sent.insert(header.domain, now);
                 wants.push(Want {
                     source: header.domain,
                     height: header.height,
                     outbox_root: header.outbox_root,
-                    next: before,
+                    next: before.count,
+                    // The root's ledger has seen to it that lanes do not lose coins (L2).
+                    gained: Sent {
+                        count: now.count - before.count,
+                        value: now.value.saturating_sub(before.value),
+                    },
                     proposer: header.proposer,
                     tries: 0,
                     again_at_ms: None,
@@ -179,11 +212,14 @@ impl Lanes {
         source: DomainId,
         height: Height,
         batch: LaneBatch,
-    ) -> Result<(), BatchError> {
+    ) -> Result<(), LaneFault> {
         let mut wants = self.waiting.iter_mut().flat_map(|waiting| &mut waiting.wants);
         let want = wants.find(|want| (want.source, want.height) == (source, height));
         let Some(want) = want.filter(|want| want.messages.is_none() && want.tries > 0) else { return Ok(()) };
         batch.verify(&want.outbox_root, self.network, (source, self.domain), want.next)?;
+        if !batch.is_as_claimed(want.gained.count, want.gained.value) {
+            return Err(LaneFault::Claim);
+        }
         want.messages = Some(batch.messages.into_inner().into_iter().map(Arc::new).collect());
         Ok(())
     }

@@ -9,10 +9,10 @@ use anfs_primitives::SeatIndex;
 
 use super::{Behaviour, Opening, Rivalry, Withheld};
 use crate::blocks::Flaw;
-use crate::network::Weather;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::rng::Rng;
+use crate::wires::Weather;
 use crate::world::World;
 
 /// Some seconds of weather with these byzantine seats, then calm, in which eight heights must be decided.

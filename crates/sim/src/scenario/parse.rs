@@ -9,8 +9,8 @@ use super::expect::{self, Expectation};
 use super::words::{TIME_MS_MAX, Words};
 use super::{Scenario, ScenarioError, TEXT_BYTES_MAX, lies};
 use crate::clock::Skew;
-use crate::network::Weather;
 use crate::plan::{Event, Plan};
+use crate::wires::Weather;
 
 const LINES_MAX: usize = 400;
 const LINE_CHARS_MAX: usize = 240;

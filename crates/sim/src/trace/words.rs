@@ -6,7 +6,7 @@ use anfs_consensus::Evidence;
 use anfs_primitives::{BlockHash, CertificateKind, NewView, SeatIndex, ViewChange, VoteKind};
 
 use crate::html::Kind;
-use crate::network::Weather;
+use crate::wires::Weather;
 
 /// What people call a seat.
 #[must_use]

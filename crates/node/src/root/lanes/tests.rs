@@ -43,8 +43,9 @@ impl Source {
         header.domain = self.domain;
         header.height = Height(height);
         header.outbox_root = outbox_root(&self.outboxes[at]);
-        header.lanes =
-            vec![LaneCount { destination: HERE, sent: sent as u64, value: U256::ZERO }].try_into().unwrap();
+        header.lanes = vec![LaneCount { destination: HERE, sent: sent as u64, value: U256::from(sent) }]
+            .try_into()
+            .unwrap();
         ShardReference { header: header.seal(), certificate: certificate() }
     }
 
@@ -162,14 +163,27 @@ fn a_forged_batch_is_refused_and_the_true_one_taken_afterwards() {
     lanes.requests(0);
     assert_eq!(
         lanes.answer(one.domain, Height(1), three.batch(Height(2))),
-        Err(BatchError::Lane { index: 0 })
+        Err(LaneFault::Batch(BatchError::Lane { index: 0 }))
     );
     let mut short = one.batch(Height(1));
     short.messages = vec![short.messages[0].clone()].try_into().unwrap();
-    assert_eq!(lanes.answer(one.domain, Height(1), short), Err(BatchError::Root));
+    assert_eq!(lanes.answer(one.domain, Height(1), short), Err(LaneFault::Batch(BatchError::Root)));
     lanes.answer(one.domain, Height(1), one.batch(Height(1))).unwrap();
     lanes.answer(three.domain, Height(2), three.batch(Height(2))).unwrap();
     assert!(lanes.next().is_some());
+}
+
+/// A captured shard certifies what it likes. Whoever took such messages in would make a block that the root refuses.
+#[test]
+fn messages_that_hold_more_than_their_lane_are_not_taken_in() {
+    let (one, three, _) = network();
+    let mut header = one.reference(1).header.into_header();
+    header.lanes = vec![LaneCount { destination: HERE, sent: 2, value: U256::from(1) }].try_into().unwrap();
+    let reference = ShardReference { header: header.seal(), certificate: certificate() };
+    let mut lanes = Lanes::new(NETWORK, HERE, 4, BTreeMap::new());
+    lanes.extend(&root_block(1, vec![reference, three.reference(1), three.reference(2)]));
+    lanes.requests(0);
+    assert_eq!(lanes.answer(one.domain, Height(1), one.batch(Height(1))), Err(LaneFault::Claim));
 }
 
 /// Wherever a domain stopped consuming, what it takes in again has all that it had not consumed.
