@@ -16,9 +16,9 @@ use anfs_primitives::{
 use anfs_sim::Plan;
 use anfs_sim::blocks::{self, ENTRIES, Flaw, Recipe};
 use anfs_sim::crypto::{Keys, SimCrypto};
-use anfs_sim::wires::{Network, Weather};
 use anfs_sim::queue::Queue;
 use anfs_sim::rng::Rng;
+use anfs_sim::wires::{Network, Weather};
 
 const CHECK_MS: u64 = 5;
 
