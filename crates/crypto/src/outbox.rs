@@ -9,7 +9,7 @@
 //!
 //! spec: PROTOCOL §9; Domains D9
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use anfs_primitives::{BoundedVec, CrossMessage, DomainId, NetworkId};
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -120,6 +120,17 @@ impl LaneBatch {
             Err(BatchError::Root)
         }
     }
+
+    /// Whether these are as many messages, with as many coins in wei, as the block's header says that it adds to the
+    /// lane. The outbox root is only what the source's verifiers have certified: a captured shard may put coins into
+    /// messages that its lane does not hold, and whoever took them in would make a header that the root refuses.
+    ///
+    /// spec: Domains L2, L4
+    #[must_use]
+    pub fn is_as_claimed(&self, count: u64, value: U256) -> bool {
+        let held = self.messages.iter().try_fold(U256::ZERO, |sum, one| sum.checked_add(one.value()));
+        self.messages.len() as u64 == count && held == Some(value)
+    }
 }
 
 /// The messages by destination, ascending.
@@ -145,7 +156,7 @@ fn lane_leaf(lane: &[&CrossMessage]) -> B256 {
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{Address, U256};
+    use alloy_primitives::Address;
     use anfs_primitives::MessageBody;
     use proptest::prelude::*;
 
@@ -179,6 +190,14 @@ mod tests {
     fn a_block_without_messages_has_no_root() {
         assert_eq!(outbox_root(&[]), B256::ZERO);
         assert_eq!(lane_batch(&messages(&[0, 2]), DomainId(0)), None);
+    }
+
+    #[test]
+    fn a_batch_is_what_its_lane_claims_or_not() {
+        let batch = lane_batch(&messages(&[0, 3]), DomainId(1)).expect("three messages");
+        let claimed = |count, value| batch.is_as_claimed(count, U256::from(value));
+        assert!(claimed(3, 3), "0, 1 and 2 wei");
+        assert!(!claimed(2, 3) && !claimed(4, 3) && !claimed(3, 2) && !claimed(3, 4));
     }
 
     proptest! {

@@ -151,8 +151,7 @@ impl Inbox {
         if batch.verify(&want.outbox_root, self.network, (source, self.domain), want.next).is_err() {
             return Taken::Refused;
         }
-        let value = batch.messages.iter().try_fold(U256::ZERO, |sum, one| sum.checked_add(one.value()));
-        if batch.messages.len() as u64 != want.count || value != Some(want.value) {
+        if !batch.is_as_claimed(want.count, want.value) {
             return Taken::Hollow;
         }
         want.batch = Some(batch.clone());

@@ -38,7 +38,7 @@ pub(super) enum CoreInput {
 }
 
 /// A block to be built.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) height: Height,
     pub(super) slot: Slot,
@@ -70,6 +70,8 @@ pub(super) struct Live {
     /// Checks that the core waits for.
     pub(super) checks: Vec<(BlockHash, Depth)>,
     pub(super) build: Option<Asked>,
+    /// The latest block that the core has asked for: what was asked before is no longer wanted.
+    pub(super) asked: Option<Asked>,
     /// For the cores, in order.
     pub(super) inputs: VecDeque<CoreInput>,
     /// When each core wants to be woken.

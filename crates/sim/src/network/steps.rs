@@ -13,7 +13,7 @@ use anfs_primitives::{
 
 use super::block::{ENTRIES, Recipe, build, inbox_gas};
 use super::inbox::{Due, Taken};
-use super::process::{Asked, CoreInput, Packet};
+use super::process::{Asked, CoreInput, Packet, Process};
 use super::world::{Event, World};
 use crate::blocks::fragment;
 use crate::seat::Decided;
@@ -70,7 +70,23 @@ impl World {
                 return false;
             }
         }
+        self.compact(index);
         true
+    }
+
+    /// Now and then the blocks are synced, and the logs cut to what is still needed. Not within a step: the cores need
+    /// no records of what they have just decided, and the disk may not hold it yet.
+    fn compact(&mut self, index: usize) {
+        let Process { disk, live, .. } = &mut self.processes[index];
+        let Some(live) = live else { return };
+        if disk.chain.len() >= disk.chain_safe + COMPACT_EVERY {
+            disk.chain_safe = disk.chain.len();
+            disk.shard_log = live.shard.live_records();
+        }
+        if disk.roots.len() >= disk.roots_safe + COMPACT_EVERY {
+            disk.roots_safe = disk.roots.len();
+            disk.root_log = live.root.live_records();
+        }
     }
 
     /// Carries out an effect of the shard's core; false when the process dies at it.
@@ -80,7 +96,8 @@ impl World {
         let Some(live) = &mut process.live else { return true };
         match effect {
             Effect::StartSlot { height, slot, view, parent } => {
-                live.build = Some(Asked { height, slot, view, parent });
+                live.asked = Some(Asked { height, slot, view, parent });
+                live.build = live.asked;
             }
             Effect::Check { block, depth, .. } => {
                 let hash = block.header.hash();
@@ -184,9 +201,7 @@ impl World {
             RootEvidence::Overdrawn { .. } => "captured shard",
         };
         *self.report.evidence.entry(kind).or_default() += 1;
-        if !self.plan.is_honest(by) {
-            return;
-        }
+        // Byzantine seats forge what they send: what their cores find is as good as anybody's.
         if let Some(seat) = evidence.offender().filter(|seat| self.plan.is_honest(*seat)) {
             self.checker.find(format!("{by} accuses honest {seat} of {kind}"));
         }
@@ -219,10 +234,6 @@ impl World {
         if let Some(reference) = process.disk.reference(header.height) {
             live.inputs.push_back(CoreInput::Root(RootInput::Certified(reference)));
         }
-        if process.disk.chain.len().is_multiple_of(COMPACT_EVERY) {
-            process.disk.chain_safe = process.disk.chain.len();
-            process.disk.shard_log = live.shard.live_records();
-        }
         self.checker.decided(self.now_ms, seat, &header);
     }
 
@@ -235,10 +246,6 @@ impl World {
         }
         process.disk.roots.push(block.clone());
         live.inbox.extend(block);
-        if process.disk.roots.len().is_multiple_of(COMPACT_EVERY) {
-            process.disk.roots_safe = process.disk.roots.len();
-            process.disk.root_log = live.root.live_records();
-        }
         // Several blocks may become final in one step: the core has taken in the last of them.
         let state = live.root.state();
         let supply =
@@ -302,11 +309,9 @@ impl World {
     /// A slot is over, and its block complete.
     pub(super) fn built(&mut self, index: usize, block: Box<Block>) {
         let Some(live) = &self.processes[index].live else { return };
-        let asked = live.build.map(|asked| asked.height);
-        let status = live.shard.status();
-        let stale =
-            asked.is_some() || status.view != block.header.view || status.certified >= block.header.height;
-        if stale {
+        let header = &block.header;
+        let (height, slot, view, parent) = (header.height, header.slot, header.view, header.parent);
+        if live.asked != Some(Asked { height, slot, view, parent }) {
             return;
         }
         self.tell_shard(index, ConsensusMessage::Fragment(fragment(&block, 1..ENTRIES)));

@@ -258,6 +258,7 @@ impl World {
             open,
             checks: Vec::new(),
             build: None,
+            asked: None,
             inputs: Default::default(),
             wakes: [None; 2],
             served: BTreeMap::new(),

@@ -64,6 +64,23 @@ fn a_network_in_which_nothing_goes_wrong_loses_no_time() {
     assert_eq!((report.refused, report.root_views), (0, 0), "{report:#?}");
 }
 
+/// Runs that once met something rare.
+#[test]
+fn seeds_that_are_worth_keeping() {
+    for (seed, what) in [
+        (1242, "a shard of two loses blocks that only its logs can bring back"),
+        (1334, "a generator is asked for another block while it builds one"),
+        (1403, "nobody honest is left to give evidence"),
+        (1893, "the same, in a later view and beside a captured shard"),
+        (40, "a captured shard claims a message that nobody can show"),
+        (89, "a captured shard consumes messages again"),
+    ] {
+        let report = run(seed);
+        assert!(report.passed(), "seed {seed}, {what}: {report:#?}");
+        assert!(report.settled_ms.is_some(), "seed {seed}, {what}");
+    }
+}
+
 #[test]
 fn a_seed_gives_one_run() {
     for seed in 0..6 {
