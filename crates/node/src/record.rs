@@ -90,11 +90,11 @@ impl SeatRecord {
     /// # Errors
     /// When the folder is no network's, has no record of that seat, or is in use.
     pub fn open(root: &Path, seat: SeatIndex) -> Result<Self, NodeError> {
-        let dir = seat_folder(root, seat);
-        if root.join(SPEC_FILE).exists() && !dir.exists() {
+        let (spec, dir) = (spec_of_one(root)?, seat_folder(root, seat));
+        if !dir.exists() {
             return Err(RecordError::NeverRan { dir }.into());
         }
-        Self::open_with(root, seat, false)
+        Self::open_with(root, spec, seat, false)
     }
 
     /// As [`Self::open`], and where there is no record, one begins that must not be signed on until another
@@ -103,11 +103,10 @@ impl SeatRecord {
     /// # Errors
     /// When the folder is no network's, or in use.
     pub fn open_or_begin(root: &Path, seat: SeatIndex) -> Result<Self, NodeError> {
-        Self::open_with(root, seat, true)
+        Self::open_with(root, spec_of_one(root)?, seat, true)
     }
 
-    fn open_with(root: &Path, seat: SeatIndex, replace: bool) -> Result<Self, NodeError> {
-        let spec = read_spec(root)?;
+    fn open_with(root: &Path, spec: ChainSpec, seat: SeatIndex, replace: bool) -> Result<Self, NodeError> {
         let holders = &spec.shards[0];
         let holder = match seat.verifier_index() {
             None => Some(&holders.generator),
@@ -227,6 +226,15 @@ pub fn read_file(path: &Path) -> Result<String, RecordError> {
             Err(RecordError::Malformed { path: path.to_owned(), what: "it is not text".to_owned() })
         }
         Err(source) => Err(RecordError::Unreadable { path: path.to_owned(), source }),
+    }
+}
+
+/// The chain spec in a folder, if it is of one shard.
+fn spec_of_one(root: &Path) -> Result<ChainSpec, NodeError> {
+    let spec = read_spec(root)?;
+    match spec.shards.len() {
+        1 => Ok(spec),
+        shards => Err(RecordError::Several { dir: root.to_owned(), shards }.into()),
     }
 }
 

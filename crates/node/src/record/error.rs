@@ -19,6 +19,14 @@ pub enum RecordError {
         /// The folder.
         dir: PathBuf,
     },
+    /// A seat of a network of several shards has signed for its shard and for the root.
+    #[error("the network in {} has {shards} shards: records of its seats cannot be carried yet, since what they signed for the root would stay behind", dir.display())]
+    Several {
+        /// The folder.
+        dir: PathBuf,
+        /// How many shards it has.
+        shards: usize,
+    },
     /// The network has no such seat.
     #[error("there is no seat {seat}: this network has seats 0 to {last}")]
     NoSeat {

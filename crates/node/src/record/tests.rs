@@ -201,6 +201,24 @@ fn folders_that_cannot_serve_are_refused() {
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0, "and nothing is left there");
     assert!(matches!(refused(folder.path(), 5, true), RecordError::NoSeat { last: 4, .. }));
     assert!(matches!(refused(folder.path(), 2, false), RecordError::NeverRan { .. }));
+    let several = TempDir::new().unwrap();
+    let mut spec = ChainSpec::clone(&testing::spec());
+    let other = |seat| {
+        let key = seat_key(DEFAULT_MNEMONIC, DomainId(2), SeatIndex(seat));
+        anfs_primitives::ValidatorSpec {
+            public_key: key.public_key().to_bytes(),
+            proof_of_possession: key.prove_possession(),
+            ..spec.shards[0].generator.clone()
+        }
+    };
+    let verifiers = (1..=spec.verifiers_per_shard).map(other).collect();
+    let second = anfs_primitives::spec::ShardSpec { generator: other(0), verifiers };
+    spec.shards.push(second);
+    fs::write(several.path().join(SPEC_FILE), spec.to_json()).unwrap();
+    for create in [false, true] {
+        assert!(matches!(refused(several.path(), 2, create), RecordError::Several { shards: 2, .. }));
+    }
+    assert_eq!(fs::read_dir(several.path()).unwrap().count(), 1, "and no folder of a seat is begun");
     let _held = SeatRecord::open_or_begin(folder.path(), SEAT).unwrap();
     let error = refused(folder.path(), 2, true);
     assert!(matches!(error, RecordError::InUse(_)) && error.to_string().contains("stop it first"), "{error}");
