@@ -52,10 +52,10 @@ pub(crate) struct Shape {
     #[arg(long, default_value_t = 4)]
     pub(crate) connections: usize,
     /// Shards of the network: what `spread` goes by.
-    #[arg(long, default_value_t = 1)]
+    #[arg(skip = 1_u32)]
     pub(crate) shards: u32,
     /// Who pays whom.
-    #[arg(long, value_enum, default_value_t = Spread::Any)]
+    #[arg(skip = Spread::Any)]
     pub(crate) spread: Spread,
 }
 
@@ -88,14 +88,21 @@ pub(crate) struct LoadArgs {
     url: String,
     #[command(flatten)]
     shape: Shape,
+    /// Shards of the network: what `spread` goes by.
+    #[arg(long, default_value_t = 1)]
+    shards: u32,
+    /// Who pays whom.
+    #[arg(long, value_enum, default_value_t = Spread::Any)]
+    spread: Spread,
     /// Send at this many transactions a second instead of as fast as the server takes them.
     #[arg(long)]
     rate: Option<u32>,
 }
 
 pub(crate) async fn run(args: LoadArgs) -> eyre::Result<()> {
-    let signed = Arc::new(sign(&args.url, &args.shape, &Payload::Transfer).await?);
-    let outcome = send(&args.url, &args.shape, signed, args.rate).await?;
+    let shape = Shape { shards: args.shards, spread: args.spread, ..args.shape };
+    let signed = Arc::new(sign(&args.url, &shape, &Payload::Transfer).await?);
+    let outcome = send(&args.url, &shape, signed, args.rate).await?;
     println!("{}", outcome.line());
     Ok(())
 }
