@@ -24,6 +24,7 @@ use crate::error::NodeError;
 use crate::flusher::OnDisk;
 use crate::metrics::SeatMetrics;
 use crate::run::{ExecutedBlock, Place};
+use crate::verified::Verified;
 use crate::views::ViewLog;
 
 /// What the threads of one seat share.
@@ -39,6 +40,8 @@ pub(crate) struct SeatContext {
     pub(crate) views: Mutex<ViewLog>,
     /// Unpredictable bytes that weight the signatures of a batch.
     pub(crate) entropy: [u8; 32],
+    /// Signatures that this process has found good.
+    pub(crate) verified: Arc<Verified>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<Store>,
     pub(crate) chain: Arc<ChainView>,

@@ -19,6 +19,7 @@ use crate::genesis;
 use crate::root::RootLink;
 use crate::seat::{Seat, SeatConfig};
 use crate::transport::{InProcessHub, Transport};
+use crate::verified::Verified;
 
 /// How long a start waits for requests that still read from the seat's old folder, and a release for the seat.
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) mnemonic: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) hub: Arc<InProcessHub>,
+    /// Signatures that any seat has found good.
+    pub(crate) verified: Arc<Verified>,
     /// So many verifiers misbehave on purpose, the first ones.
     pub(crate) byzantine: u16,
     /// To the other shards, if there are any.
@@ -49,6 +52,7 @@ impl Plan {
             spec: self.spec.clone(),
             key: genesis::seat_key(&self.mnemonic, self.domain, seat),
             entropy: rand::random(),
+            verified: self.verified.clone(),
             dir: seat_folder(&self.root, seat),
             limits: if self.may_serve(seat) { ChainLimits::SERVING } else { ChainLimits::CONSENSUS },
             pool: anfs_mempool::PoolLimits::for_chain(&self.spec),

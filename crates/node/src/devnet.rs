@@ -22,6 +22,7 @@ use crate::record;
 use crate::root::{InProcessNetwork, RootChain, RootLink, genesis_root};
 use crate::seat::Seat;
 use crate::transport::InProcessHub;
+use crate::verified::Verified;
 
 pub(crate) const SPEC_FILE: &str = "chain-spec.json";
 /// The index of the chain that clients of several shards see.
@@ -247,6 +248,7 @@ fn plans(
         let transport = Arc::new(InProcessNetwork::new(&hubs, verifiers));
         Some(RootLink { transport, shown: shown.cloned() })
     };
+    let verified = Arc::new(Verified::default());
     let plan = |(domain, hub): (DomainId, &Arc<InProcessHub>)| Plan {
         spec: spec.clone(),
         domain,
@@ -254,6 +256,7 @@ fn plans(
         mnemonic: config.genesis.mnemonic.clone(),
         clock: clock.clone(),
         hub: hub.clone(),
+        verified: verified.clone(),
         byzantine: config.byzantine,
         root_link: root_link.clone(),
     };

@@ -51,6 +51,7 @@ mod senders;
 #[cfg(test)]
 mod testing;
 mod transport;
+mod verified;
 mod views;
 mod worker;
 
@@ -64,3 +65,4 @@ pub use error::NodeError;
 pub use root::{InProcessNetwork, NetworkMailbox, NetworkMessage, NetworkTransport, RootChain, RootLink};
 pub use seat::{Seat, SeatConfig};
 pub use transport::{InProcessHub, Mailbox, Transport};
+pub use verified::Verified;

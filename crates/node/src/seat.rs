@@ -33,6 +33,7 @@ use crate::metrics::SeatMetrics;
 use crate::root::{NetworkTransport, RootChain, RootInbox, RootLink, RootSide};
 use crate::run::{BlockRun, ExecutedBlock, FollowError, Inbound};
 use crate::transport::{Mailbox, Transport};
+use crate::verified::{SharedCrypto, Verified};
 use crate::worker::{Work, WorkInbox, Worker};
 
 /// What a seat is made of.
@@ -48,6 +49,8 @@ pub struct SeatConfig {
     pub key: bls::SecretKey,
     /// Unpredictable bytes that weight the signatures of a batch.
     pub entropy: [u8; 32],
+    /// Signatures that this process has found good; its seats share it.
+    pub verified: Arc<Verified>,
     /// Its folder.
     pub dir: PathBuf,
     /// How much of the chain it holds in memory.
@@ -418,6 +421,7 @@ pub(crate) fn prepare(
         standing: Standing::default(),
         views: parking_lot::Mutex::default(),
         entropy: config.entropy,
+        verified: config.verified.clone(),
         clock: config.clock.clone(),
         store,
         chain: Arc::new(chain),
@@ -495,7 +499,8 @@ pub(crate) fn make_core(
 ) -> Result<ShardCore, NodeError> {
     let shard = &config.spec.shards[config.domain.0.saturating_sub(1) as usize];
     let own = Some((config.seat, config.key.clone()));
-    let crypto = BlsCrypto::from_spec(own, shard, config.entropy).map_err(ConsensusError::from)?;
+    let inner = BlsCrypto::from_spec(own, shard, config.entropy).map_err(ConsensusError::from)?;
+    let crypto = SharedCrypto { inner, verified: config.verified.clone() };
     let head = context.chain.head();
     let reach = context.group.reach() as u64;
     let first = head.header.height.0.saturating_sub(reach) + 1;

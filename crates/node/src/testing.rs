@@ -63,6 +63,7 @@ impl Scene {
             domain: DomainId(1),
             key: seat_key(DEFAULT_MNEMONIC, DomainId(1), SeatIndex(seat)),
             entropy: [1; 32],
+            verified: Arc::default(),
             dir: folder.path().join("seat"),
             limits,
             pool: PoolLimits::for_chain(&spec),

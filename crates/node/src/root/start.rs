@@ -24,6 +24,7 @@ use crate::error::NodeError;
 use crate::genesis;
 use crate::inbox::Inbox;
 use crate::seat::epoch_seed;
+use crate::verified::SharedRootCrypto;
 
 /// How a seat reaches the rest of the network.
 #[derive(Debug, Clone)]
@@ -95,11 +96,12 @@ impl RootSide {
         let first = RootState::genesis(genesis, shards, &coins);
         let state = add_up(&store, &recovered, first)?;
         let config = RootConfig::new(spec, Epoch::ZERO, epoch_seed(spec, Epoch::ZERO))?;
-        let crypto = BlsRootCrypto::from_spec(Some((seat, key)), spec, context.entropy)
+        let inner = BlsRootCrypto::from_spec(Some((seat, key)), spec, context.entropy)
             .map_err(ConsensusError::from)?;
+        let verified = context.verified.clone();
         let log = recovered.votes.iter().map(|record| RootLogRecord::from_bytes(record));
         let log = log.collect::<Result<_, _>>().map_err(|error| NodeError::SigningLog(error.to_string()))?;
-        let crypto: Arc<dyn RootCrypto> = Arc::new(crypto);
+        let crypto: Arc<dyn RootCrypto> = Arc::new(SharedRootCrypto { inner, verified });
         let voting = if recovered.unsure { None } else { Some(seat) };
         if recovered.unsure {
             tracing::warn!(%seat, "the record of what the seat signed for the root is lost: it watches the root for a while");

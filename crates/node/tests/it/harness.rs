@@ -116,6 +116,7 @@ impl Shard {
             spec: self.spec.clone(),
             key: seat_key(DEFAULT_MNEMONIC, self.domain, index),
             entropy: [u8::try_from(seat).unwrap(); 32],
+            verified: Arc::default(),
             dir: self.dir(seat),
             limits: ChainLimits::SERVING,
             pool: PoolLimits::for_chain(&self.spec),
