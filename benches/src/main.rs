@@ -3,12 +3,13 @@
 //! Absolute figures depend on the machine and what else it does; the ratios of one run are what counts.
 
 mod http;
+mod latency;
 mod load;
 mod machine;
 mod peers;
 mod report;
+mod scaling;
 mod server;
-mod shards;
 
 use clap::{Parser, Subcommand};
 
@@ -25,9 +26,9 @@ enum Command {
     /// anvil and our devnet under the same transfers, then ERC-20 transfers.
     Peers(peers::PeersArgs),
     /// How long a transfer takes within a shard and across shards, on an idle network.
-    Latency(shards::LatencyArgs),
+    Latency(latency::LatencyArgs),
     /// What a transfer costs as shards are added, within a shard and across.
-    Scaling(shards::ScalingArgs),
+    Scaling(scaling::ScalingArgs),
     /// One run of load against a server that is already up.
     Load(load::LoadArgs),
 }
@@ -38,8 +39,8 @@ fn main() -> eyre::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Peers(args) => peers::run(args).await,
-            Command::Latency(args) => shards::latency(args).await,
-            Command::Scaling(args) => shards::scaling(args).await,
+            Command::Latency(args) => latency::latency(args).await,
+            Command::Scaling(args) => scaling::scaling(args).await,
             Command::Load(args) => load::run(args).await,
         }
     })

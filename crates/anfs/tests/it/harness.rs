@@ -117,6 +117,9 @@ impl Drop for Devnet {
     }
 }
 
+/// How long a client waits before it asks for a receipt again.
+const RECEIPT_LOOK: Duration = Duration::from_millis(5);
+
 /// A JSON-RPC client.
 #[derive(Debug, Clone)]
 pub(crate) struct Rpc {
@@ -189,6 +192,7 @@ impl Rpc {
             if !receipt.is_null() {
                 return receipt;
             }
+            std::thread::sleep(RECEIPT_LOOK);
         }
         panic!("no receipt for {hash}");
     }

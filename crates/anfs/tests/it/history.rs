@@ -5,11 +5,13 @@ mod checker;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use alloy_primitives::{Address, U256, keccak256};
 use serde_json::{Value, json};
 
 use crate::harness::{Devnet, Draft, Rpc, parse_quantity, sign};
+use crate::killer::kill_generator;
 use checker::{Head, History, Read, Transfer};
 
 const RECEIVERS: usize = 6;
@@ -17,6 +19,9 @@ const SENDERS: usize = 4;
 const READERS: usize = 2;
 /// Transfers of each sender. All that one receiver gets must fit into his bits.
 const TRANSFERS: usize = 24;
+
+/// How long a shard has between two generators' deaths.
+const BETWEEN_KILLS: Duration = Duration::from_millis(500);
 
 /// What all threads write to.
 #[derive(Debug, Default)]
@@ -89,10 +94,10 @@ fn read(rpc: &Rpc, number: usize, stop: &AtomicBool, recorder: &Recorder) {
     }
 }
 
-/// Records what senders and readers see, and checks it.
-fn watch(args: &[&str]) {
-    let devnet = Devnet::start(&[&["--ephemeral", "--slot-ms", "100"], args].concat());
-    let (recorder, stop) = (Recorder::default(), AtomicBool::new(false));
+/// Records what senders and readers see of a network whose generators are killed in turn, and checks it.
+fn watch(shards: usize) {
+    let devnet = Devnet::start(&["--ephemeral", "--slot-ms", "100", "--shards", &shards.to_string()]);
+    let (recorder, stop, kills) = (Recorder::default(), AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..READERS)
             .map(|number| {
@@ -106,8 +111,19 @@ fn watch(args: &[&str]) {
                 scope.spawn(move || send(devnet, sender, recorder))
             })
             .collect();
+        let killer = scope.spawn(|| {
+            for shard in (1..=shards).cycle() {
+                if stop.load(Ordering::Acquire) {
+                    break;
+                }
+                kill_generator(&devnet.rpc, shard, shards);
+                std::thread::sleep(BETWEEN_KILLS);
+                kills.fetch_add(1, Ordering::Relaxed);
+            }
+        });
         let sent: Vec<_> = senders.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         stop.store(true, Ordering::Release);
+        killer.join().expect("others take over");
         readers.into_iter().for_each(|reader| reader.join().expect("a reader does not panic"));
         sent.into_iter().for_each(|sender| sender.expect("a sender does not panic"));
     });
@@ -120,7 +136,8 @@ fn watch(args: &[&str]) {
     let held: u128 = (0..RECEIVERS).map(|of| balance(&devnet.rpc, of, &json!("latest"))).sum();
     assert_eq!(held, total, "each transfer has come once");
     eprintln!(
-        "{} transfers, {} reads, {} heads",
+        "{} kills, {} transfers, {} reads, {} heads",
+        kills.into_inner(),
         history.transfers.len(),
         history.reads.len(),
         history.heads.len()
@@ -129,10 +146,10 @@ fn watch(args: &[&str]) {
 
 #[test]
 fn one_shard_keeps_its_promises_to_readers() {
-    watch(&[]);
+    watch(1);
 }
 
 #[test]
 fn four_shards_keep_the_promises_of_one() {
-    watch(&["--shards", "4", "--verifiers", "1"]);
+    watch(4);
 }

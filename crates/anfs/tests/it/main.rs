@@ -3,12 +3,14 @@
 mod bad_input;
 mod chaos;
 mod cli;
+mod coins;
 mod compat;
 mod crash;
 #[cfg(unix)]
 mod folder;
 mod harness;
 mod history;
+mod killer;
 mod lifecycle;
 mod light;
 mod record;

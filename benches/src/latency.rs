@@ -1,7 +1,6 @@
-//! A network of several shards on an idle machine: how long a transfer takes, and what it costs.
+//! A network of several shards on an idle machine: how long a transfer takes within a shard and across.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
@@ -11,11 +10,11 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use anfs_primitives::{DomainId, DomainMap};
 use clap::Args;
-use eyre::{bail, ensure, eyre};
+use eyre::{bail, ensure};
 use serde_json::{Value, json};
 
 use crate::http::Client;
-use crate::load::{Payload, Shape, Spread, send, sign, wallets};
+use crate::load::wallets;
 use crate::report::{Latencies, print_table};
 use crate::server::Server;
 
@@ -23,8 +22,6 @@ use crate::server::Server;
 const POLL: Duration = Duration::from_millis(5);
 /// A transfer that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the CPU time of an idle network is counted.
-const IDLE: Duration = Duration::from_secs(10);
 
 /// `latency`.
 #[derive(Debug, Args)]
@@ -46,26 +43,8 @@ pub(crate) struct LatencyArgs {
     transfers: u32,
 }
 
-/// `scaling`.
-#[derive(Debug, Args)]
-pub(crate) struct ScalingArgs {
-    /// The anfs program.
-    #[arg(long, default_value = "target/release/anfs")]
-    anfs: PathBuf,
-    /// Shards, in turn.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8])]
-    shards: Vec<u32>,
-    /// Verifiers of each.
-    #[arg(long, default_value_t = 1)]
-    verifiers: u16,
-    /// Transactions a second: below what the machine bears, so that none waits.
-    #[arg(long, default_value_t = 2_000)]
-    rate: u32,
-    #[command(flatten)]
-    shape: Shape,
-}
-
-async fn start(
+/// A development network of several shards, kept in memory, that funds so many accounts.
+pub(crate) async fn start(
     program: &Path,
     shards: u32,
     verifiers: u16,
@@ -154,63 +133,4 @@ async fn transfer(client: &mut Client, wallet: &PrivateKeySigner, to: Address) -
         }
     }
     bail!("transfer {hash} has no receipt after {} s", PATIENCE.as_secs())
-}
-
-/// CPU time of a load, without what the network uses when idle.
-struct Cost {
-    shards: u32,
-    spread: Spread,
-    idle_share: f64,
-    gross_us: f64,
-    net_us: f64,
-}
-
-pub(crate) async fn scaling(args: ScalingArgs) -> eyre::Result<()> {
-    println!(
-        "CPU time a transfer on one machine: {} transfers at {}/s from {} senders, 1 + {} seats a shard\n",
-        args.shape.transactions, args.rate, args.shape.senders, args.verifiers
-    );
-    let mut costs = Vec::new();
-    for &shards in &args.shards {
-        for spread in [Spread::Local, Spread::Across] {
-            if shards > 1 || spread == Spread::Local {
-                costs.push(cost(&args, shards, spread).await?);
-            }
-        }
-    }
-    let heading =
-        ["shards", "transfers", "idle % of a core", "µs/tx", "µs/tx less idle", "× one shard", "× local"];
-    let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    let first = costs.first().ok_or_else(|| eyre!("give at least one number of shards"))?.net_us;
-    for cost in &costs {
-        let local =
-            costs.iter().find(|other| other.shards == cost.shards).map_or(first, |other| other.net_us);
-        rows.push(vec![
-            cost.shards.to_string(),
-            if cost.spread == Spread::Local { "local" } else { "across" }.to_owned(),
-            format!("{:.1}", 100.0 * cost.idle_share),
-            format!("{:.1}", cost.gross_us),
-            format!("{:.1}", cost.net_us),
-            format!("{:.2}", cost.net_us / first),
-            format!("{:.2}", cost.net_us / local),
-        ]);
-    }
-    print_table(&rows);
-    Ok(())
-}
-
-async fn cost(args: &ScalingArgs, shards: u32, spread: Spread) -> eyre::Result<Cost> {
-    let server = start(&args.anfs, shards, args.verifiers, 250, args.shape.senders).await?;
-    let shape = Shape { spread, shards, ..args.shape.clone() };
-    let signed = Arc::new(sign(&server.url, &shape, &Payload::Transfer).await?);
-    let before = (server.cpu()?, Instant::now());
-    tokio::time::sleep(IDLE).await;
-    let idle_share = (server.cpu()? - before.0).as_secs_f64() / before.1.elapsed().as_secs_f64();
-    let before = (server.cpu()?, Instant::now());
-    let outcome = send(&server.url, &shape, signed, Some(args.rate)).await?;
-    let (used, took) = (server.cpu()? - before.0, before.1.elapsed());
-    let each = 1e6 / outcome.transactions as f64;
-    let gross_us = used.as_secs_f64() * each;
-    let net_us = gross_us - idle_share * took.as_secs_f64() * each;
-    Ok(Cost { shards, spread, idle_share, gross_us, net_us })
 }
