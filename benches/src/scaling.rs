@@ -86,7 +86,7 @@ pub(crate) async fn scaling(args: ScalingArgs) -> Result<()> {
     }
     let rows = loads.into_iter().zip(samples);
     let rows: Vec<Row> =
-        rows.map(|((shards, spread), samples)| Row { shards, spread, cost: median(samples) }).collect();
+        rows.map(|((shards, spread), samples)| Row { shards, spread, cost: median(&samples) }).collect();
     let first = rows.first().ok_or_else(|| eyre!("give at least one number of shards"))?.cost.whole_us;
     let mut table = vec![
         ["shards", "transfers", "idle % of a core", "µs/tx", "µs/tx less idle", "× first", "× local"]
@@ -146,7 +146,7 @@ async fn measure(args: &ScalingArgs, shards: u32, spread: Spread) -> Result<Cost
 }
 
 /// Each figure's median by itself.
-fn median(samples: Vec<Cost>) -> Cost {
+fn median(samples: &[Cost]) -> Cost {
     let of = |figure: fn(&Cost) -> f64| {
         let mut figures: Vec<f64> = samples.iter().map(figure).collect();
         figures.sort_by(f64::total_cmp);

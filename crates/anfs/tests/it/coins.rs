@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, Bytes, U256, hex, keccak256};
 use serde_json::{Value, json};
 
-use crate::harness::{Devnet, Draft, Rpc, sign};
+use crate::harness::{Devnet, Draft, Rpc, pause, sign};
 use crate::killer::{kill_generator, shard_rpc};
 
 const SHARDS: usize = 4;
@@ -82,13 +82,14 @@ fn pay(devnet: &Devnet, sender: usize, first: u64, refuser: Address, stop: &Atom
             let before = open.len();
             open.retain(|hash: &String, payment| !settled(&rpc, hash, *payment, &mut ledger));
             if open.len() == before {
-                std::thread::sleep(LOOK);
+                pause(LOOK);
             }
         }
         if stopping {
             break;
         }
-        let to = if nonce % 8 == 7 { None } else { Some(receiver((sender + nonce as usize) % RECEIVERS)) };
+        let turn = usize::try_from(nonce).expect("fewer than fit into memory");
+        let to = if nonce % 8 == 7 { None } else { Some(receiver((sender + turn) % RECEIVERS)) };
         let (value, gas_limit) =
             if to.is_none() { (REFUSED, 60_000) } else { (1 + u128::from(nonce % 97), 21_000) };
         let draft = Draft { nonce, to: to.unwrap_or(refuser), value, gas_limit, ..Draft::default() };
@@ -134,7 +135,7 @@ fn audit(rpc: &Rpc, total: U256, stop: &AtomicBool) -> usize {
         let (height, coins) = coins(rpc);
         assert_eq!(coins, total, "root block {height}: coins were lost or made");
         heights.insert(height);
-        std::thread::sleep(LOOK);
+        pause(LOOK);
     }
     heights.len()
 }
@@ -172,7 +173,7 @@ fn settle(devnet: &Devnet, funds: U256, ledgers: &[Ledger], deployed: U256) {
     let owners = (0..SENDERS).map(|sender| devnet.wallet(sender).address());
     // Tips of proposers who live elsewhere belong to no transaction, so no receipt tells of their arrival.
     let landed = (0..LOOKS_MAX).any(|_| {
-        std::thread::sleep(LOOK);
+        pause(LOOK);
         quantity(&rpc.call("anfs_domains", json!([]))["supply"]["inFlight"]).is_zero()
     });
     assert!(landed, "messages are on their way although nobody sends");
@@ -200,10 +201,10 @@ fn no_coin_is_lost_or_made_while_generators_are_killed() {
             .collect();
         // What is asserted in here must not leave the others waiting.
         let story = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for kill in 0..kills {
+            for (_, shard) in (0..kills).zip((1..=SHARDS).cycle()) {
                 let struck = Instant::now();
-                kill_generator(&devnet.rpc, 1 + (kill as usize) % SHARDS, SHARDS);
-                std::thread::sleep(Duration::from_secs(every).saturating_sub(struck.elapsed()));
+                kill_generator(&devnet.rpc, shard, SHARDS);
+                pause(Duration::from_secs(every).saturating_sub(struck.elapsed()));
             }
         }));
         stop.store(true, Ordering::Release);

@@ -117,8 +117,14 @@ impl Drop for Devnet {
     }
 }
 
-/// How long a client waits before it asks for a receipt again.
-const RECEIPT_LOOK: Duration = Duration::from_millis(5);
+/// Pause between two questions for the same thing.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Lets time pass: between two questions of a client that has no other way to learn of an event, or between two blows.
+#[expect(clippy::disallowed_methods, reason = "no event to wait for; whoever pauses in a loop bounds it")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
 
 /// A JSON-RPC client.
 #[derive(Debug, Clone)]
@@ -192,7 +198,7 @@ impl Rpc {
             if !receipt.is_null() {
                 return receipt;
             }
-            std::thread::sleep(RECEIPT_LOOK);
+            pause(ASK_AGAIN);
         }
         panic!("no receipt for {hash}");
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, U256, keccak256};
 use serde_json::{Value, json};
 
-use crate::harness::{Devnet, Draft, Rpc, parse_quantity, sign};
+use crate::harness::{Devnet, Draft, Rpc, parse_quantity, pause, sign};
 use crate::killer::kill_generator;
 use checker::{Head, History, Read, Transfer};
 
@@ -117,7 +117,7 @@ fn watch(shards: usize) {
                     break;
                 }
                 kill_generator(&devnet.rpc, shard, shards);
-                std::thread::sleep(BETWEEN_KILLS);
+                pause(BETWEEN_KILLS);
                 kills.fetch_add(1, Ordering::Relaxed);
             }
         });

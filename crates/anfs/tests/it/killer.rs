@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::Rpc;
+use crate::harness::{Rpc, pause};
 
 /// How often a shard is asked whether somebody has taken over.
 const LOOK: Duration = Duration::from_millis(50);
@@ -26,7 +26,7 @@ pub(crate) fn kill_generator(rpc: &Rpc, shard: usize, shards: usize) {
         now["view"].as_u64() > before["view"].as_u64() && now["open"] == true && now["acting"] != seat
     };
     let over = (0..LOOKS_MAX).any(|_| {
-        std::thread::sleep(LOOK);
+        pause(LOOK);
         taken(&rpc.call("anfs_view", json!([])))
     });
     assert!(over, "nobody has taken over from seat {seat} of shard {shard}");

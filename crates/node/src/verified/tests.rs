@@ -100,7 +100,7 @@ fn a_certificate_known_with_one_quorum_is_not_with_a_higher_one() {
     let certificate = seats[0].aggregate(CertificateKind::Commit, &target(1), &votes).unwrap();
     assert!(seats[0].verify_certificate(3, &certificate));
     assert!(!seats[1].verify_certificate(4, &certificate));
-    let forged = Certificate { target: target(2), ..certificate.clone() };
+    let forged = Certificate { target: target(2), ..certificate };
     assert!(!seats[1].verify_certificate(3, &forged));
     assert!(seats[2].verify_certificate(3, &certificate));
 }
