@@ -60,6 +60,25 @@ await check("deploy and use an OpenZeppelin ERC-721", async () => {
   assert.equal(await collectible.ownerOf(1n), friend);
 });
 
+await check("an exchange of two tokens swaps for customers", async () => {
+  const [left, right] = [await deploy("Token", 1_000_000n), await deploy("Token", 1_000_000n)];
+  const exchange = await deploy("Exchange", await left.getAddress(), await right.getAddress());
+  await mined(left.approve(await exchange.getAddress(), 500_000n));
+  await mined(right.approve(await exchange.getAddress(), 500_000n));
+  await mined(exchange.fund(500_000n, 500_000n));
+  const customers = accounts.slice(1, 6).map(({ private_key: key }) => new Wallet(key, provider));
+  for (const customer of customers) await mined(left.transfer(customer.address, 100n));
+  const swaps = customers.map(async (customer) => {
+    await mined(left.connect(customer).approve(await exchange.getAddress(), 100n));
+    await mined(exchange.connect(customer).swap(await left.getAddress(), 100n, 90n));
+    assert.ok((await right.balanceOf(customer.address)) >= 90n);
+  });
+  await Promise.all(swaps);
+  assert.equal(await left.balanceOf(await exchange.getAddress()), 500_500n);
+  const greedy = exchange.connect(customers[0]).swap.staticCall(await left.getAddress(), 1n, 2n);
+  await assert.rejects(greedy, (error) => error.revert?.name === "TooLittle");
+});
+
 await check("logs over HTTP", async () => {
   const logs = await token.queryFilter(token.filters.Transfer(wallet.address, friend));
   assert.deepEqual(logs.map((log) => log.args.value), [250n, 40n]);

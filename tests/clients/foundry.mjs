@@ -47,6 +47,30 @@ await check("forge script deploys both", async () => {
   assert.match(out, /ONCHAIN EXECUTION COMPLETE & SUCCESSFUL/);
 });
 
+await check("forge script deploys an exchange of two tokens, and customers swap there with cast", async () => {
+  const customers = accounts.slice(0, 4);
+  const out = await succeed(
+    "forge", "script", "script/Market.s.sol:Market", "--rpc-url", rpcUrl, ...signed, "--broadcast", "--json",
+    "--sig", "run(address[])", `[${customers.map((customer) => customer.address).join(",")}]`,
+  );
+  const { returns } = JSON.parse(out.split("\n").find((line) => line.includes('"returns"')));
+  const [left, right, exchange] = ["left", "right", "exchange"].map((name) => returns[name].value);
+  const amount = async (...call) => BigInt((await cast("call", ...call)).split(" ")[0]);
+  for (const { address, private_key: key } of customers) {
+    const pay = async (...args) => {
+      const receipt = JSON.parse(await cast("send", "--json", "--private-key", key, ...args));
+      assert.equal(receipt.status, "0x1");
+      return receipt;
+    };
+    await pay(left, "approve(address,uint256)", exchange, "1000");
+    const quoted = await amount(exchange, "quote(address,uint256)(uint256)", left, "1000");
+    const { logs } = await pay(exchange, "swap(address,uint256,uint256)", left, "1000", String(quoted));
+    assert.equal(logs.length, 3, "two transfers and the swap");
+    assert.equal(await amount(right, "balanceOf(address)(uint256)", address), quoted);
+    assert.equal(await amount(left, "balanceOf(address)(uint256)", address), 0n);
+  }
+});
+
 await check("cast reads logs over HTTP", async () => {
   const logs = JSON.parse(
     await cast("logs", "--json", "--from-block", "0", "--address", token, "Transfer(address,address,uint256)"),
