@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, U256, keccak256};
 use anfs_primitives::crossing::route_code;
 use anfs_primitives::{BoundedVec, DomainId, DomainMap, SealedHeader};
-use anfs_state::{EMPTY_ROOT, AccountLeaf, read_account, read_slot};
+use anfs_state::{AccountLeaf, EMPTY_ROOT, read_account, read_slot};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{FinalBlock, FinalRoot, Nodes, ProofError, SLOTS_MAX, slices};

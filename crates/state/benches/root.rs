@@ -97,10 +97,9 @@ fn million() -> WorldState {
 
 /// An account trie beside a state: what a node does whose clients see several shards as one chain.
 fn gathered(group: &mut BenchmarkGroup<'_, CpuTime>, state: &WorldState) {
-    let before = resident();
-    let trie =
-        AccountTrie::default().apply(&state.leaves_since(&WorldState::empty()).expect("nothing is read"));
-    println!("memory per account of an account trie: {} bytes", (resident() - before) / ACCOUNTS);
+    let all = state.leaves_since(&WorldState::empty()).expect("nothing is read");
+    let trie = AccountTrie::default().apply(&all);
+    drop(all);
     let next = state.apply(&block(1)).expect("nothing is read");
     group.throughput(Throughput::Elements(DIRTY));
     group.bench_function("accounts/follow_10k_of_1m", |b| {

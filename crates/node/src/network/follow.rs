@@ -8,6 +8,7 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use anfs_primitives::{CertifiedRootBlock, encode};
 use anfs_rpc::{RpcBlock, ShownBlock};
+use anfs_state::AccountTrie;
 use anfs_store::disk::Disk;
 
 use super::block::{self, Body, NetworkBlock};
@@ -39,7 +40,7 @@ pub(crate) enum Progress {
 impl NetworkView {
     /// Takes in the next root block, if there is one and all that it names is visible.
     pub(crate) fn advance(&self) -> Result<Progress, NodeError> {
-        let adding = self.adding.lock();
+        let mut accounts = self.adding.lock();
         let before = self.newest();
         let height = before.height().next();
         if self.root.height() < height {
@@ -62,11 +63,13 @@ impl NetworkView {
         let Stepped { listed, open } = stepped;
         let body = block::body(&self.shards, height, &listed)?;
         let shards = self.rows(&before.entry.shards, &named);
-        let shown = self.shown(&root, &body, &shards)?;
+        let trie = accounts.follow(height, &shards, &self.shards);
+        let state_root = self.state_root(height, root.block.header.hash(), trie.as_ref())?;
+        let shown = Shown { state_root, ..self.shown(&root, &body, &shards)? };
         let entry = Arc::new(Entry { shown, shards, listed });
         self.note(&self.record_of(entry.clone(), &open))?;
-        self.publish(Arc::new(NetworkBlock { entry, body }), &open, mentions(&named));
-        drop(adding);
+        self.publish(Arc::new(NetworkBlock { entry, body }), trie, &open, mentions(&named));
+        drop(accounts);
         Ok(Progress::Added)
     }
 
@@ -103,6 +106,7 @@ impl NetworkView {
         rows
     }
 
+    /// What the block shows of itself beside its state root.
     fn shown(&self, root: &CertifiedRootBlock, body: &Body, shards: &[ShardRow]) -> Result<Shown, NodeError> {
         let header = &root.block.header;
         let mut base_fee = self.spec.base_fee_min;
@@ -119,7 +123,7 @@ impl NetworkView {
             hash: header.hash(),
             parent: header.parent,
             height: header.height,
-            state_root: header.references_root,
+            state_root: None,
             transactions_root: body.transactions_root(),
             receipts_root,
             logs_bloom,
@@ -155,9 +159,15 @@ impl NetworkView {
         Record { entry, open, whole }
     }
 
-    fn publish(&self, block: Arc<NetworkBlock>, open: &[OpenWay], mentions: Vec<(B256, Mention)>) {
+    fn publish(
+        &self,
+        block: Arc<NetworkBlock>,
+        accounts: Option<AccountTrie>,
+        open: &[OpenWay],
+        mentions: Vec<(B256, Mention)>,
+    ) {
         // First listed, then no longer open: whoever looks in between finds it.
-        self.recent.write().push(block.clone(), mentions);
+        self.recent.write().push(block.clone(), accounts, mentions);
         apply(&mut self.open.write(), &block.entry.listed, open);
         // Nobody listening is fine: subscribers come and go.
         let _ = self.news.send(block);

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
 use anfs_primitives::{ChainSpec, DomainId, DomainMap, Height, SealedRootHeader, decode};
-use anfs_rpc::{BlockSummary, ChainReader, ShownBlock};
+use anfs_rpc::{BlockSummary, ShownBlock};
+use anfs_state::AccountTrie;
 use anfs_store::disk::Disk;
 use anfs_store::{RecordLog, RecordLogOptions};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 
-use super::block::{self, NetworkBlock, Shards};
+use super::accounts::Accounts;
+use super::block::{self, NetworkBlock, ShardChain, Shards};
 use super::completion::{Open, OpenWay, Spot, Way, apply};
 use super::record::{Entry, MAGIC, Record, ShardRow, Shown};
 use crate::chain::ChainLimits;
@@ -23,6 +25,8 @@ use crate::root::RootChain;
 
 /// Network blocks held in memory.
 pub(crate) const RECENT_BLOCKS: usize = ChainLimits::SERVING.blocks;
+/// Network blocks whose accounts are held: as many as a shard holds states of its own blocks.
+pub(crate) const RECENT_ACCOUNTS: usize = ChainLimits::SERVING.states;
 /// An index record larger than this was not written by this program.
 const RECORD_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -34,7 +38,7 @@ pub struct NetworkSources {
     /// The final root blocks. Those on disk are published before the view is opened.
     pub root: Arc<RootChain>,
     /// The decided blocks of each shard; the first is domain 1's.
-    pub shards: Vec<Arc<dyn ChainReader>>,
+    pub shards: Vec<Arc<dyn ShardChain>>,
     /// The file of the index.
     pub index: PathBuf,
 }
@@ -50,8 +54,8 @@ pub struct NetworkView {
     pub(crate) recent: RwLock<Recent>,
     /// Transactions that are not complete.
     pub(crate) open: RwLock<Open>,
-    /// Held while a block is added.
-    pub(crate) adding: Mutex<()>,
+    /// The accounts after the newest block. Locked while a block is added.
+    pub(crate) adding: Mutex<Accounts>,
     pub(crate) news: broadcast::Sender<Arc<dyn ShownBlock>>,
 }
 
@@ -59,6 +63,8 @@ pub struct NetworkView {
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     pub(crate) blocks: VecDeque<Arc<NetworkBlock>>,
+    /// The accounts after the newest of them, as far as they are known.
+    accounts: VecDeque<(Height, AccountTrie)>,
     by_transaction: B256Map<(Height, u32)>,
     messages: B256Map<Mentions>,
     /// Messages that each block mentions, in the order of the blocks.
@@ -104,13 +110,14 @@ impl NetworkView {
             first: 1,
         };
         let log = RecordLog::open(disk, &options)?;
-        let genesis = Arc::new(genesis_block(&spec, root.genesis()));
+        let accounts = Accounts::genesis(&spec)?;
+        let genesis = Arc::new(genesis_block(&spec, root.genesis(), accounts.root()));
         let view = Self {
             shards: Shards(shards),
             log,
             recent: RwLock::default(),
             open: RwLock::default(),
-            adding: Mutex::default(),
+            adding: Mutex::new(accounts),
             news: broadcast::channel(HEADS_BUFFERED).0,
             genesis,
             spec,
@@ -134,15 +141,53 @@ impl NetworkView {
             }
             self.log.cut(height)?;
         }
+        let mut accounts = self.adding.lock();
         let Some(last) = last else {
-            self.recent.write().push(self.genesis.clone(), Vec::new());
+            self.recent.write().push(self.genesis.clone(), accounts.trie(), Vec::new());
             return Ok(());
         };
-        let head = last.entry.shown.height;
+        let Shown { height: head, hash, .. } = last.entry.shown;
+        accounts.forget();
+        let trie = accounts.follow(head, &last.entry.shards, &self.shards);
+        let known = self.state_root(head, hash, trie.as_ref())?;
+        let trie = trie.filter(|_| known == last.entry.shown.state_root);
         *self.open.write() = self.open_at(last)?;
         let block = self.block_of(head)?.ok_or_else(|| absent(head))?;
-        self.recent.write().push(block, Vec::new());
+        self.recent.write().push(block, trie, Vec::new());
         Ok(())
+    }
+
+    /// The state root of a block, by its accounts or by the index if it has the block; both must say the same.
+    pub(crate) fn state_root(
+        &self,
+        height: Height,
+        hash: B256,
+        accounts: Option<&AccountTrie>,
+    ) -> Result<Option<B256>, NodeError> {
+        let noted = if self.log.next() > height.0 { self.record(height)? } else { None };
+        let noted = noted.filter(|record| record.entry.shown.hash == hash);
+        let noted = noted.and_then(|record| record.entry.shown.state_root);
+        let gathered = accounts.map(AccountTrie::root);
+        match (gathered, noted) {
+            (Some(gathered), Some(noted)) if gathered != noted => {
+                let detail = format!(
+                    "the states of the shards come to the state root {gathered}, and its record in the index says {noted}: \
+                     one of them is damaged; stop the node and remove the index: it is made again"
+                );
+                Err(NodeError::Network { height, detail })
+            }
+            _ => Ok(gathered.or(noted)),
+        }
+    }
+
+    /// The accounts after a block, if they are held; else the oldest height from which on they are.
+    pub(crate) fn accounts(&self, height: Height) -> Result<AccountTrie, Option<Height>> {
+        let recent = self.recent.read();
+        let at = recent.accounts.partition_point(|(held, _)| *held < height);
+        match recent.accounts.get(at) {
+            Some((held, trie)) if *held == height => Ok(trie.clone()),
+            later => Err(later.map(|(held, _)| *held)),
+        }
     }
 
     /// The transactions that were open after a block of the index.
@@ -360,8 +405,17 @@ fn absent(height: Height) -> NodeError {
 }
 
 impl Recent {
-    pub(crate) fn push(&mut self, block: Arc<NetworkBlock>, mentions: Vec<(B256, Mention)>) {
+    pub(crate) fn push(
+        &mut self,
+        block: Arc<NetworkBlock>,
+        accounts: Option<AccountTrie>,
+        mentions: Vec<(B256, Mention)>,
+    ) {
         let height = block.height();
+        self.accounts.extend(accounts.map(|accounts| (height, accounts)));
+        if self.accounts.len() > RECENT_ACCOUNTS {
+            self.accounts.pop_front();
+        }
         for (index, tx) in (0u32..).zip(block.transactions()) {
             self.by_transaction.insert(*tx.hash(), (height, index));
         }
@@ -396,7 +450,7 @@ impl Recent {
 }
 
 /// Block 0: what every shard starts from.
-fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader) -> NetworkBlock {
+fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader, state_root: Option<B256>) -> NetworkBlock {
     let held = crate::genesis::coins(spec).into_values();
     let tips = root.tips.iter().zip(held);
     let shards = tips.map(|(tip, held)| ShardRow { tip: tip.height, hash: tip.hash, held }).collect();
@@ -406,7 +460,7 @@ fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader) -> NetworkBlock {
         hash: root.hash(),
         parent: root.parent,
         height: Height::ZERO,
-        state_root: root.references_root,
+        state_root,
         transactions_root: body.transactions_root(),
         receipts_root,
         logs_bloom,
