@@ -120,7 +120,15 @@ impl Devnet {
             .collect();
         let started = match shown {
             None => Ok((None, backends[0].clone())),
-            Some(root) => follow_network(spec, root, &shards, backends, &folder.path),
+            Some(root) => {
+                let (shards, path) = (shards.clone(), folder.path.clone());
+                // Where the network's chain goes on is read from disk, and accounts are gathered.
+                let starting = move || follow_network(spec, root, &shards, backends, &path);
+                match tokio::task::spawn_blocking(starting).await {
+                    Ok(started) => started,
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                }
+            }
         };
         let serving = async move {
             let (follower, backend) = started?;

@@ -103,7 +103,8 @@ fn a_reader_that_goes_away_is_no_fault() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
     }
     // Who went away before the error still gets its exit code.
-    for (args, code) in [(&["block", "--rpc-url", "http://127.0.0.1:1"][..], 3), (&["block", "--nothing"], 2)] {
+    for (args, code) in [(&["block", "--rpc-url", "http://127.0.0.1:1"][..], 3), (&["block", "--nothing"], 2)]
+    {
         let status = anfs().args(args).stdout(closed_pipe()).stderr(closed_pipe()).status().unwrap();
         assert_eq!(status.code(), Some(code), "{args:?}");
     }

@@ -7,6 +7,7 @@ use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, Sync
 use anfs_primitives::{BlockHash, Height};
 use anfs_rpc::{AccountView, At, BackendError, ChainReader, ShownBlock, StateReader};
 use anfs_state::{AccountProof, StateRead, StorageProof, WorldState};
+use anfs_store::MessagePlace;
 
 use super::{SeatBackend, Served};
 use crate::error::NodeError;
@@ -110,6 +111,10 @@ impl StateReader for SeatBackend {
 impl ShardChain for SeatBackend {
     fn state(&self, height: Height) -> Option<WorldState> {
         self.seat().chain.state(height)
+    }
+
+    fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError> {
+        self.seat().chain.message(id)
     }
 }
 

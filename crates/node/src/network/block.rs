@@ -10,6 +10,7 @@ use anfs_primitives::{
 };
 use anfs_rpc::{BlockSummary, ChainReader, RpcBlock, ShownBlock};
 use anfs_state::{WorldState, ordered_root_of};
+use anfs_store::MessagePlace;
 
 use super::completion::{Spot, Way};
 use super::record::Entry;
@@ -64,6 +65,12 @@ impl ShownBlock for NetworkBlock {
 pub trait ShardChain: ChainReader {
     /// The state after the block at a height, while it is held.
     fn state(&self, height: Height) -> Option<WorldState>;
+
+    /// Where the shard has sent or consumed a message, by its id.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError>;
 }
 
 /// The decided blocks of all shards.

@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use alloy_primitives::B256;
 use anfs_primitives::{CertifiedRootBlock, encode};
 use anfs_rpc::{RpcBlock, ShownBlock};
 use anfs_state::AccountTrie;
 use anfs_store::disk::Disk;
 
 use super::block::{self, Body, NetworkBlock};
-use super::completion::{OpenWay, Spot, Step, Stepped, apply};
+use super::completion::{OpenWay, Step, Stepped, apply};
 use super::record::{Entry, Record, ShardRow, Shown, WHOLE_EVERY};
-use super::view::{Mention, NetworkSources, NetworkView, gas_limit};
+use super::view::{NetworkSources, NetworkView, gas_limit};
 use crate::error::NodeError;
 
 /// Records that may wait for an fsync of the index: so many blocks are put together again after a crash.
@@ -68,7 +67,7 @@ impl NetworkView {
         let shown = Shown { state_root, ..self.shown(&root, &body, &shards)? };
         let entry = Arc::new(Entry { shown, shards, listed });
         self.note(&self.record_of(entry.clone(), &open))?;
-        self.publish(Arc::new(NetworkBlock { entry, body }), trie, &open, mentions(&named));
+        self.publish(Arc::new(NetworkBlock { entry, body }), trie, &open);
         drop(accounts);
         Ok(Progress::Added)
     }
@@ -159,35 +158,13 @@ impl NetworkView {
         Record { entry, open, whole }
     }
 
-    fn publish(
-        &self,
-        block: Arc<NetworkBlock>,
-        accounts: Option<AccountTrie>,
-        open: &[OpenWay],
-        mentions: Vec<(B256, Mention)>,
-    ) {
+    fn publish(&self, block: Arc<NetworkBlock>, accounts: Option<AccountTrie>, open: &[OpenWay]) {
         // First listed, then no longer open: whoever looks in between finds it.
-        self.recent.write().push(block.clone(), accounts, mentions);
+        self.recent.write().push(block.clone(), accounts);
         apply(&mut self.open.write(), &block.entry.listed, open);
         // Nobody listening is fine: subscribers come and go.
         let _ = self.news.send(block);
     }
-}
-
-/// The messages that these blocks send and consume.
-fn mentions(named: &[&RpcBlock]) -> Vec<(B256, Mention)> {
-    let mut mentions = Vec::new();
-    for block in named {
-        let (domain, height) = (block.header.domain, block.header.height);
-        let spot = |index: usize| Spot { domain, height, index: u32::try_from(index).unwrap_or(u32::MAX) };
-        for (index, message) in block.crossing.sent.iter().enumerate() {
-            mentions.push((message.id(), Mention::Sent(spot(index))));
-        }
-        for (index, arrival) in block.crossing.arrivals.iter().enumerate() {
-            mentions.push((arrival.message.id(), Mention::Consumed(spot(index))));
-        }
-    }
-    mentions
 }
 
 /// The thread that follows the root. Dropping it stops the thread.

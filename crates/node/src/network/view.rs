@@ -10,7 +10,7 @@ use anfs_primitives::{ChainSpec, DomainId, DomainMap, Height, SealedRootHeader, 
 use anfs_rpc::{BlockSummary, ShownBlock};
 use anfs_state::AccountTrie;
 use anfs_store::disk::Disk;
-use anfs_store::{RecordLog, RecordLogOptions};
+use anfs_store::{MessagePlace, RecordLog, RecordLogOptions};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 
@@ -66,9 +66,6 @@ pub(crate) struct Recent {
     /// The accounts after the newest of them, as far as they are known.
     accounts: VecDeque<(Height, AccountTrie)>,
     by_transaction: B256Map<(Height, u32)>,
-    messages: B256Map<Mentions>,
-    /// Messages that each block mentions, in the order of the blocks.
-    mentioned: VecDeque<Vec<B256>>,
 }
 
 /// Where a message was sent and consumed.
@@ -76,14 +73,6 @@ pub(crate) struct Recent {
 pub(crate) struct Mentions {
     pub(crate) sent: Option<Spot>,
     pub(crate) consumed: Option<Spot>,
-    /// The newest block with news of it.
-    latest: Height,
-}
-
-/// What a network block says of messages.
-pub(crate) enum Mention {
-    Sent(Spot),
-    Consumed(Spot),
 }
 
 /// What is known of a transaction whose own block is final.
@@ -143,7 +132,7 @@ impl NetworkView {
         }
         let mut accounts = self.adding.lock();
         let Some(last) = last else {
-            self.recent.write().push(self.genesis.clone(), accounts.trie(), Vec::new());
+            self.recent.write().push(self.genesis.clone(), accounts.trie());
             return Ok(());
         };
         let Shown { height: head, hash, .. } = last.entry.shown;
@@ -153,7 +142,7 @@ impl NetworkView {
         let trie = trie.filter(|_| known == last.entry.shown.state_root);
         *self.open.write() = self.open_at(last)?;
         let block = self.block_of(head)?.ok_or_else(|| absent(head))?;
-        self.recent.write().push(block, trie, Vec::new());
+        self.recent.write().push(block, trie);
         Ok(())
     }
 
@@ -369,9 +358,17 @@ impl NetworkView {
         Ok(Some(Height(reached)))
     }
 
-    /// Where a message of a recent block was sent and consumed.
-    pub(crate) fn mentions(&self, id: &B256) -> Option<Mentions> {
-        self.recent.read().messages.get(id).copied()
+    /// Where final blocks have sent and consumed a message; `None` if none has.
+    pub(crate) fn mentions(&self, id: &B256) -> Result<Option<Mentions>, NodeError> {
+        let mut found = Mentions::default();
+        for (domain, shard) in (1u32..).map(DomainId).zip(&self.shards.0) {
+            let Some(MessagePlace { height, index, consumed }) = shard.message(id)? else { continue };
+            if self.final_in(domain, height)?.is_some() {
+                let place = if consumed { &mut found.consumed } else { &mut found.sent };
+                *place = Some(Spot { domain, height, index });
+            }
+        }
+        Ok((found.sent.is_some() || found.consumed.is_some()).then_some(found))
     }
 
     /// The oldest block in memory after which a shard stood at this height or above.
@@ -405,12 +402,7 @@ fn absent(height: Height) -> NodeError {
 }
 
 impl Recent {
-    pub(crate) fn push(
-        &mut self,
-        block: Arc<NetworkBlock>,
-        accounts: Option<AccountTrie>,
-        mentions: Vec<(B256, Mention)>,
-    ) {
+    pub(crate) fn push(&mut self, block: Arc<NetworkBlock>, accounts: Option<AccountTrie>) {
         let height = block.height();
         self.accounts.extend(accounts.map(|accounts| (height, accounts)));
         if self.accounts.len() > RECENT_ACCOUNTS {
@@ -419,32 +411,16 @@ impl Recent {
         for (index, tx) in (0u32..).zip(block.transactions()) {
             self.by_transaction.insert(*tx.hash(), (height, index));
         }
-        let mut ids = Vec::with_capacity(mentions.len());
-        for (id, mention) in mentions {
-            let known = self.messages.entry(id).or_default();
-            known.latest = height;
-            match mention {
-                Mention::Sent(spot) => known.sent = Some(spot),
-                Mention::Consumed(spot) => known.consumed = Some(spot),
-            }
-            ids.push(id);
-        }
         self.blocks.push_back(block);
-        self.mentioned.push_back(ids);
         while self.blocks.len() > RECENT_BLOCKS {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        let (Some(old), Some(ids)) = (self.blocks.pop_front(), self.mentioned.pop_front()) else { return };
+        let Some(old) = self.blocks.pop_front() else { return };
         for tx in old.transactions() {
             self.by_transaction.remove(tx.hash());
-        }
-        for id in ids {
-            if self.messages.get(&id).is_some_and(|known| known.latest == old.height()) {
-                self.messages.remove(&id);
-            }
         }
     }
 }

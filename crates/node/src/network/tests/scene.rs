@@ -16,6 +16,7 @@ use anfs_primitives::{
 };
 use anfs_rpc::{BackendError, ChainReader, RpcBlock, ShownBlock};
 use anfs_state::{StateChanges, WorldState};
+use anfs_store::MessagePlace;
 use anfs_store::disk::SystemDisk;
 use parking_lot::RwLock;
 use tempfile::TempDir;
@@ -129,6 +130,20 @@ impl ShardChain for FakeShard {
     fn state(&self, height: Height) -> Option<WorldState> {
         let held = height >= *self.oldest_state.read() && self.shown(height);
         self.states.read().get(usize::try_from(height.0).unwrap()).filter(|_| held).cloned()
+    }
+
+    fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError> {
+        let place = |height, index: usize, consumed| MessagePlace {
+            height,
+            index: u32::try_from(index).unwrap(),
+            consumed,
+        };
+        Ok(self.blocks.read().iter().find_map(|block| {
+            let (height, crossing) = (block.header.height, &block.crossing);
+            let sent = crossing.sent.iter().position(|message| message.id() == *id);
+            let consumed = || crossing.arrivals.iter().position(|arrival| arrival.message.id() == *id);
+            sent.map(|at| place(height, at, false)).or_else(|| Some(place(height, consumed()?, true)))
+        }))
     }
 }
 
