@@ -1,5 +1,6 @@
 //! Errors as words and exit codes.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -80,11 +81,13 @@ impl From<anfs_node::NodeError> for CommandError {
 
 /// Prints the error and gives its exit code.
 pub(crate) fn report(error: &CommandError, json: bool) -> ExitCode {
-    if json {
-        eprintln!("{}", error.json());
+    let line = if json {
+        error.json().to_string()
     } else {
-        eprintln!("{} {}", Style::stderr().red("error:"), error.text());
-    }
+        format!("{} {}", Style::stderr().red("error:"), error.text())
+    };
+    // A reader that went away still gets the exit code.
+    let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(error.code())
 }
 

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, U256, keccak256};
 use anfs_primitives::crossing::route_code;
 use anfs_primitives::{BoundedVec, DomainId, DomainMap, SealedHeader};
-use anfs_state::{EMPTY_ROOT, ProvenAccount, read_account, read_slot};
+use anfs_state::{AccountLeaf, EMPTY_ROOT, read_account, read_slot};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{FinalBlock, FinalRoot, Nodes, ProofError, SLOTS_MAX, slices};
@@ -38,7 +38,7 @@ pub struct Resident {
     /// Whether a route of its home leads there.
     pub routed: bool,
     /// The account; `None` if there is none.
-    pub account: Option<ProvenAccount>,
+    pub account: Option<AccountLeaf>,
     /// What the slots hold, in the order in which they were asked for.
     pub slots: Vec<U256>,
 }
@@ -53,7 +53,7 @@ impl AccountProof {
         root: &FinalRoot,
         address: &Address,
         slots: &[B256],
-    ) -> Result<(FinalBlock, Option<ProvenAccount>, Vec<U256>), ProofError> {
+    ) -> Result<(FinalBlock, Option<AccountLeaf>, Vec<U256>), ProofError> {
         let block = FinalBlock::tip(root, &self.header)?;
         let account = read_account(block.state_root, address, slices(&self.nodes))
             .map_err(ProofError::trie("account"))?;
@@ -103,6 +103,6 @@ impl ResidentProof {
 }
 
 /// Where an account's code leads, if it is a route. spec: Domains D4
-fn route_of(account: &ProvenAccount, shards: u32) -> Option<DomainId> {
+fn route_of(account: &AccountLeaf, shards: u32) -> Option<DomainId> {
     (1..=shards).map(DomainId).find(|domain| keccak256(route_code(*domain)) == account.info.code_hash)
 }

@@ -207,7 +207,7 @@ impl Arrivals {
         while let Some(batch) = held.batches.front_mut() {
             let consumed = held.consumed.get(&batch.source).copied().unwrap_or_default();
             while let Some(message) = batch.messages.front().filter(|message| message.sequence < consumed) {
-                held.bytes -= bytes_of(message);
+                held.bytes -= message_bytes(message);
                 batch.messages.pop_front();
             }
             if !batch.messages.is_empty() {
@@ -273,11 +273,12 @@ impl Held {
 
 impl Batch {
     fn bytes(&self) -> usize {
-        self.messages.iter().map(|message| bytes_of(message)).sum()
+        self.messages.iter().map(|message| message_bytes(message)).sum()
     }
 }
 
-fn bytes_of(message: &CrossMessage) -> usize {
+/// What a message takes in memory, about.
+pub(crate) fn message_bytes(message: &CrossMessage) -> usize {
     let data = match &message.body {
         MessageBody::Call(call) => call.data.len(),
         MessageBody::Credit { .. } | MessageBody::Route { .. } => 0,

@@ -15,7 +15,7 @@ use anfs_primitives::{
 };
 use anfs_rpc::RpcBlock;
 use anfs_state::WorldState;
-use anfs_store::Store;
+use anfs_store::{MessagePlace, Store};
 use parking_lot::RwLock;
 use tokio::sync::broadcast;
 
@@ -282,6 +282,14 @@ impl ChainView {
             return Ok(Some(*place));
         }
         Ok(self.store.transaction(hash)?.filter(|(height, _)| *height <= self.head().header.height))
+    }
+
+    /// Where this shard has sent or consumed a message, by its id.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError> {
+        Ok(self.store.message(id)?.filter(|place| place.height <= self.height()))
     }
 
     /// The state after the block at a height, while it is held.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy_signer_local::PrivateKeySigner;
 use anfs_primitives::{ChainSpec, DomainId, RootSeat, SeatIndex};
-use anfs_rpc::{Backend, ChainReader, DevnetControl, RpcConfig, RpcServer};
+use anfs_rpc::{Backend, DevnetControl, RpcConfig, RpcServer};
 use anfs_store::disk::SystemDisk;
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::control::{Plan, ShardGroup};
 use crate::error::NodeError;
 use crate::genesis::{self, GenesisChoices};
-use crate::network::{NetworkBackend, NetworkFollower, NetworkSources, NetworkView};
+use crate::network::{NetworkBackend, NetworkFollower, NetworkSources, NetworkView, ShardChain};
 use crate::record;
 use crate::root::{InProcessNetwork, RootChain, RootLink, genesis_root};
 use crate::seat::Seat;
@@ -121,7 +121,15 @@ impl Devnet {
             .collect();
         let started = match shown {
             None => Ok((None, backends[0].clone())),
-            Some(root) => follow_network(spec, root, &shards, backends, &folder.path),
+            Some(root) => {
+                let (shards, path) = (shards.clone(), folder.path.clone());
+                // Where the network's chain goes on is read from disk, and accounts are gathered.
+                let starting = move || follow_network(spec, root, &shards, backends, &path);
+                match tokio::task::spawn_blocking(starting).await {
+                    Ok(started) => started,
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                }
+            }
         };
         let serving = async move {
             let (follower, backend) = started?;
@@ -271,7 +279,7 @@ fn follow_network(
     backends: Vec<Backend>,
     folder: &Path,
 ) -> Result<(Option<NetworkFollower>, Backend), NodeError> {
-    let readers = shards.iter().map(|shard| shard.backend().clone() as Arc<dyn ChainReader>);
+    let readers = shards.iter().map(|shard| shard.backend().clone() as Arc<dyn ShardChain>);
     let sources = NetworkSources { spec, root, shards: readers.collect(), index: folder.join(NETWORK_FILE) };
     let follower = NetworkView::start(sources, &SystemDisk)?;
     let backend = NetworkBackend::new(follower.view().clone(), backends).serve();

@@ -10,10 +10,13 @@
 //!                                      network.log                 state, pools, execution of the shards
 //! ```
 //!
+//! The accounts of all shards are gathered in one trie, so that a network block has a state root that proofs end at.
+//!
 //! What the log holds can be worked out again from the root's chain and the shards' blocks; it makes a restart quick.
 //!
 //! spec: PROTOCOL §0, §8, §9
 
+mod accounts;
 mod backend;
 mod block;
 mod completion;
@@ -30,5 +33,6 @@ mod tests;
 mod view;
 
 pub use backend::NetworkBackend;
+pub use block::ShardChain;
 pub use follow::NetworkFollower;
 pub use view::{NetworkSources, NetworkView};

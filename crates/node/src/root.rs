@@ -6,6 +6,7 @@
 mod chain;
 mod engine;
 mod lanes;
+mod quotas;
 mod start;
 mod wire;
 

@@ -58,8 +58,13 @@ impl DomainMap {
     /// The shard whose range of hash prefixes holds the address.
     #[must_use]
     pub fn home(self, address: &Address) -> DomainId {
-        let hash = keccak256(address);
-        let prefix = u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes"));
+        self.home_of_hash(&keccak256(address))
+    }
+
+    /// The shard that is home to the address with this keccak256.
+    #[must_use]
+    pub fn home_of_hash(self, hashed_address: &B256) -> DomainId {
+        let prefix = u64::from_be_bytes(hashed_address[..8].try_into().expect("a hash has 32 bytes"));
         let index = (u128::from(self.shards) * u128::from(prefix)) >> 64;
         DomainId(1 + u32::try_from(index).expect("below the number of shards"))
     }

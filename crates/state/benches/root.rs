@@ -9,9 +9,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use anfs_state::{AccountChange, AccountInfo, StateChanges, StateRead, WorldState, ordered_root};
+use anfs_state::{
+    AccountChange, AccountInfo, AccountTrie, StateChanges, StateError, StateRead, WorldState, ordered_root,
+};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 
 /// The allocator of the `anfs` command.
 #[global_allocator]
@@ -93,6 +95,32 @@ fn million() -> WorldState {
     state
 }
 
+/// An account trie beside a state: what a node does whose clients see several shards as one chain.
+fn gathered(group: &mut BenchmarkGroup<'_, CpuTime>, state: &WorldState) {
+    let all = state.leaves_since(&WorldState::empty()).expect("nothing is read");
+    let trie = AccountTrie::default().apply(&all);
+    drop(all);
+    let next = state.apply(&block(1)).expect("nothing is read");
+    group.throughput(Throughput::Elements(DIRTY));
+    group.bench_function("accounts/follow_10k_of_1m", |b| {
+        b.iter(|| black_box(trie.apply(&next.leaves_since(state).expect("nothing is read")).root()));
+    });
+    group.throughput(Throughput::Elements(ACCOUNTS));
+    group.bench_function("accounts/gather_1m", |b| {
+        b.iter(|| {
+            let mut leaves = BTreeMap::new();
+            state
+                .each_leaf::<StateError>(|key, leaf| {
+                    leaves.insert(*key, Some(leaf));
+                    Ok(())
+                })
+                .expect("nothing is read");
+            black_box(AccountTrie::default().apply(&leaves).root())
+        });
+    });
+    group.throughput(Throughput::Elements(1));
+}
+
 fn root(c: &mut Criterion<CpuTime>) {
     let state = million();
     let mut group = c.benchmark_group("state");
@@ -104,6 +132,7 @@ fn root(c: &mut Criterion<CpuTime>) {
     group.bench_function("diff_since/3_blocks_of_10k", |b| {
         b.iter(|| changed.diff_since(&state).expect("nothing is read"));
     });
+    gathered(&mut group, &state);
 
     let addresses: Vec<_> = (0..1 << 16).map(|i| address(pick(7, i) % ACCOUNTS)).collect();
     let mut next = 0;

@@ -32,6 +32,15 @@ impl Default for AccountInfo {
     }
 }
 
+/// What the leaf of an account trie holds: an account with the root of its storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountLeaf {
+    /// Nonce, balance, code hash.
+    pub info: AccountInfo,
+    /// Root of its storage trie.
+    pub storage_root: B256,
+}
+
 /// Read access to accounts, storage and code, as execution needs it.
 pub trait StateRead {
     /// The account at an address; `None` when there is none.

@@ -6,7 +6,7 @@ use alloy_trie::nodes::{BranchNode, RlpNode, TrieNode};
 use alloy_trie::{Nibbles, TrieAccount};
 
 use crate::value::decode_all;
-use crate::{AccountInfo, EMPTY_ROOT};
+use crate::{AccountInfo, AccountLeaf, EMPTY_ROOT};
 
 /// Why a proof proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,15 +25,6 @@ pub enum ProofFault {
     Malformed(String),
 }
 
-/// An account as a proof shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProvenAccount {
-    /// Nonce, balance, code hash.
-    pub info: AccountInfo,
-    /// Root of its storage trie.
-    pub storage_root: B256,
-}
-
 /// The account at an address under a state root; `None` if it is shown that there is none. The proof is that of
 /// [`WorldState::prove`](crate::WorldState::prove).
 ///
@@ -43,11 +34,11 @@ pub fn read_account<'a>(
     root: B256,
     address: &Address,
     proof: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Option<ProvenAccount>, ProofFault> {
+) -> Result<Option<AccountLeaf>, ProofFault> {
     let Some(value) = read_value(root, keccak256(address).as_slice(), proof)? else { return Ok(None) };
     let account: TrieAccount = decode_all(&value).map_err(ProofFault::Malformed)?;
     let TrieAccount { nonce, balance, storage_root, code_hash } = account;
-    Ok(Some(ProvenAccount { info: AccountInfo { nonce, balance, code_hash }, storage_root }))
+    Ok(Some(AccountLeaf { info: AccountInfo { nonce, balance, code_hash }, storage_root }))
 }
 
 /// What a slot (plain key) holds under a storage root; zero if it is shown that it is not set.

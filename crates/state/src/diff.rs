@@ -1,4 +1,4 @@
-//! What separates two tries on disk.
+//! What separates two tries: in records on disk, or in accounts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::codec::Encoder;
 use crate::node::{Child, ChildAt, LeafAt, NodeAt};
 use crate::trie::{Source, Trie};
 use crate::value::{Account, Contract, Value};
-use crate::{NodeKey, StateError};
+use crate::{AccountLeaf, NodeKey, StateError};
 
 /// Records to write (`Some`) and to remove (`None`).
 pub(crate) type Records = Vec<(NodeKey, Option<Vec<u8>>)>;
@@ -22,18 +22,12 @@ pub(crate) fn accounts(
 ) -> Result<Records, StateError> {
     // Leaves are paired by key, not by path: the same account may have moved up or down.
     let mut contracts: BTreeMap<B256, [Option<Arc<Contract>>; 2]> = BTreeMap::new();
-    let mut differ = Differ {
-        source,
-        encoder: Encoder::new(),
-        records: Vec::new(),
-        leaf: |side: usize, leaf: LeafAt<'_, Account>| {
-            if let Some(contract) = leaf.other().and_then(|account| account.contract.as_ref()) {
-                contracts.entry(*leaf.key()).or_default()[side] = Some(Arc::clone(contract));
-            }
-        },
+    let leaf = |side: usize, leaf: LeafAt<'_, Account>| {
+        if let Some(contract) = leaf.other().and_then(|account| account.contract.as_ref()) {
+            contracts.entry(*leaf.key()).or_default()[side] = Some(Arc::clone(contract));
+        }
     };
-    differ.run([old, new])?;
-    let mut records = differ.records;
+    let mut records = records(source, [old, new], leaf)?;
     let none = Trie::empty();
     for (owner, pair) in &contracts {
         let [old, new] =
@@ -46,10 +40,40 @@ pub(crate) fn accounts(
 
 /// What two storage tries differ in.
 pub(crate) fn words(source: [&Source<'_>; 2], tries: [&Trie<U256>; 2]) -> Result<Records, StateError> {
-    let leaf = |_: usize, _: LeafAt<'_, U256>| ();
-    let mut differ = Differ { source, encoder: Encoder::new(), records: Vec::new(), leaf };
-    differ.run(tries)?;
-    Ok(differ.records)
+    records(source, tries, |_, _| ())
+}
+
+/// What two tries differ in, with a look at the leaves of each that stand where they differ.
+fn records<V: Value>(
+    source: [&Source<'_>; 2],
+    tries: [&Trie<V>; 2],
+    leaf: impl FnMut(usize, LeafAt<'_, V>),
+) -> Result<Records, StateError> {
+    let owner = source[0].owner;
+    let (mut encoder, mut records) = (Encoder::new(), Records::new());
+    let place = |path: Nibbles, was: bool, now: Option<NodeAt<'_, V>>| {
+        let key = NodeKey { owner, path };
+        match now {
+            Some(node) => records.push((key, Some(encoder.encode(node, path.len()).to_vec()))),
+            None if was => records.push((key, None)),
+            None => {}
+        }
+    };
+    Differ { source, leaf, place }.run(tries)?;
+    Ok(records)
+}
+
+/// The accounts that two account tries differ in, as the newer one has them.
+pub(crate) fn leaves(
+    source: [&Source<'_>; 2],
+    tries: [&Trie<Account>; 2],
+) -> Result<BTreeMap<B256, Option<AccountLeaf>>, StateError> {
+    let mut pairs: BTreeMap<B256, [Option<AccountLeaf>; 2]> = BTreeMap::new();
+    let leaf = |side: usize, leaf: LeafAt<'_, Account>| {
+        pairs.entry(*leaf.key()).or_default()[side] = Some(leaf.value().leaf());
+    };
+    Differ { source, leaf, place: |_, _, _: Option<NodeAt<'_, Account>>| () }.run(tries)?;
+    Ok(pairs.into_iter().filter(|(_, [old, new])| old != new).map(|(key, [_, new])| (key, new)).collect())
 }
 
 /// A place in one of the tries, which may lie within an extension's path.
@@ -81,18 +105,20 @@ impl<'n, V: Value> Cursor<'n, V> {
     }
 }
 
-struct Differ<'a, L> {
+struct Differ<'a, L, P> {
     /// Of the older and of the newer trie, as in all pairs here.
     source: [&'a Source<'a>; 2],
-    encoder: Encoder,
-    records: Records,
+    /// Sees each leaf, with the number of its trie, that stands where they differ.
     leaf: L,
+    /// Sees each place where they differ: whether the older one has a record there, and the newer one's record.
+    place: P,
 }
 
-impl<L> Differ<'_, L> {
+impl<L, P> Differ<'_, L, P> {
     fn run<V: Value>(&mut self, tries: [&Trie<V>; 2]) -> Result<(), StateError>
     where
         L: FnMut(usize, LeafAt<'_, V>),
+        P: FnMut(Nibbles, bool, Option<NodeAt<'_, V>>),
     {
         self.place(&tries.map(|trie| trie.root().map_or(Cursor::Nothing, Cursor::At)), Nibbles::new())
     }
@@ -100,6 +126,7 @@ impl<L> Differ<'_, L> {
     fn place<V: Value>(&mut self, cursors: &[Cursor<'_, V>; 2], path: Nibbles) -> Result<(), StateError>
     where
         L: FnMut(usize, LeafAt<'_, V>),
+        P: FnMut(Nibbles, bool, Option<NodeAt<'_, V>>),
     {
         // Equal references at one place are equal subtrees. It covers shared ones without visiting them,
         // and those that changed there and back.
@@ -118,15 +145,7 @@ impl<L> Differ<'_, L> {
                 nodes[side] = Some(node);
             }
         }
-        let key = NodeKey { owner: self.source[0].owner, path };
-        match (cursors[1].is_record(), nodes[1]) {
-            (true, Some(node)) => {
-                let encoding = self.encoder.encode(node, path.len()).to_vec();
-                self.records.push((key, Some(encoding)));
-            }
-            _ if cursors[0].is_record() => self.records.push((key, None)),
-            _ => {}
-        }
+        (self.place)(path, cursors[0].is_record(), nodes[1].filter(|_| cursors[1].is_record()));
         for nibble in 0..16 {
             let step = |side: usize| match (&cursors[side], nodes[side]) {
                 (_, Some(NodeAt::Branch(branch))) => branch.child(nibble).map_or(Cursor::Nothing, Cursor::At),

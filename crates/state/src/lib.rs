@@ -24,6 +24,7 @@
 //!
 //! spec: PROTOCOL §3 (the state root in the shard header)
 
+mod accounts;
 mod block;
 mod changes;
 mod check;
@@ -45,9 +46,10 @@ mod update;
 mod value;
 mod world;
 
+pub use accounts::AccountTrie;
 pub use alloy_trie::Nibbles;
-pub use changes::{AccountChange, AccountInfo, NodeReader, StateChanges, StateDiff, StateRead};
-pub use check::{ProofFault, ProvenAccount, read_account, read_item, read_slot};
+pub use changes::{AccountChange, AccountInfo, AccountLeaf, NodeReader, StateChanges, StateDiff, StateRead};
+pub use check::{ProofFault, read_account, read_item, read_slot};
 pub use error::StateError;
 pub use key::NodeKey;
 pub use proof::{AccountProof, StorageProof};

@@ -50,6 +50,51 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Visits the leaves under a child, which stands at `path`.
+    fn each<V: Value, E: From<StateError>>(
+        &self,
+        at: ChildAt<'_, V>,
+        path: Nibbles,
+        visit: &mut impl FnMut(LeafAt<'_, V>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let held = || match at {
+            ChildAt::Other(Child { link: Link::Lazy(cell), .. }) => cell.get().map(Node::view),
+            _ => at.in_memory(),
+        };
+        if let Some(node) = held() {
+            return self.each_below(node, path, visit);
+        }
+        match (self.load(at.reference(), path), held()) {
+            (Ok(node), _) => self.each_below(node.view(), path, visit),
+            // The disk was overwritten meanwhile; whoever did that had put the node in before.
+            (Err(_), Some(node)) => self.each_below(node, path, visit),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    fn each_below<V: Value, E: From<StateError>>(
+        &self,
+        node: NodeAt<'_, V>,
+        mut path: Nibbles,
+        visit: &mut impl FnMut(LeafAt<'_, V>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match node {
+            NodeAt::Leaf(leaf) => visit(leaf),
+            NodeAt::Extension(extension) => {
+                self.each(ChildAt::Other(&extension.child), path.join(&extension.path), visit)
+            }
+            NodeAt::Branch(branch) => {
+                for (nibble, child) in (0u8..).zip(branch.children()) {
+                    let Some(child) = child else { continue };
+                    path.push(nibble);
+                    self.each(child, path, visit)?;
+                    path.pop();
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Notes that a branch is used. A nested one lies in a branch that was noted on the way.
     #[inline]
     pub(crate) fn touch<V: Value>(&self, branch: &BranchAt<'_, V>) {
@@ -125,6 +170,18 @@ impl<V: Value> Trie<V> {
             }
         })?;
         Ok((leaf, proof))
+    }
+
+    /// Visits all leaves in the order of their keys. Nodes that have to be loaded are let go of again.
+    pub(crate) fn each<E: From<StateError>>(
+        &self,
+        source: &Source<'_>,
+        mut visit: impl FnMut(LeafAt<'_, V>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.root() {
+            Some(root) => source.each(root, Nibbles::new(), &mut visit),
+            None => Ok(()),
+        }
     }
 
     /// Follows a key from the root as far as the trie goes.

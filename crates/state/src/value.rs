@@ -8,7 +8,7 @@ use alloy_rlp::{Decodable, Encodable};
 use alloy_trie::TrieAccount;
 
 use crate::trie::Trie;
-use crate::{AccountInfo, EMPTY_CODE_HASH, EMPTY_ROOT};
+use crate::{AccountInfo, AccountLeaf, EMPTY_CODE_HASH, EMPTY_ROOT};
 
 /// The longest encoding of a value: an account, 2 + 9 + 33 + 33 + 33.
 pub(crate) const VALUE_MAX: usize = 110;
@@ -101,6 +101,11 @@ impl Account {
 
     pub(crate) fn info(&self) -> AccountInfo {
         AccountInfo { nonce: self.nonce, balance: self.balance(), code_hash: self.code_hash() }
+    }
+
+    /// What its leaf says.
+    pub(crate) fn leaf(&self) -> AccountLeaf {
+        AccountLeaf { info: self.info(), storage_root: self.storage_root() }
     }
 
     fn balance(&self) -> U256 {

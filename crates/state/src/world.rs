@@ -12,8 +12,8 @@ use crate::unload::{self, Threshold};
 use crate::update::Merge;
 use crate::value::Account;
 use crate::{
-    AccountChange, AccountInfo, AccountProof, EMPTY_CODE_HASH, NodeReader, StateChanges, StateDiff,
-    StateError, StateRead, StorageProof, diff, hash,
+    AccountChange, AccountInfo, AccountLeaf, AccountProof, EMPTY_CODE_HASH, NodeReader, StateChanges,
+    StateDiff, StateError, StateRead, StorageProof, diff, hash,
 };
 
 /// A snapshot of all accounts, their storage and code. Cloning shares everything.
@@ -89,6 +89,35 @@ impl WorldState {
     pub fn storage_root(&self, address: &Address) -> Result<Option<B256>, StateError> {
         let account = self.accounts.get(&self.source(), &keccak256(address))?;
         Ok(account.map(|account| account.value().storage_root()))
+    }
+
+    /// The leaf of the account whose address has this keccak256; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StateError`] when it cannot be read.
+    pub fn leaf(&self, hashed_address: &B256) -> Result<Option<AccountLeaf>, StateError> {
+        let leaf = self.accounts.get(&self.source(), hashed_address)?;
+        Ok(leaf.map(|leaf| leaf.value().leaf()))
+    }
+
+    /// Shows all accounts in the order of their hashed addresses. What is read from disk for it is not kept.
+    ///
+    /// # Errors
+    /// [`StateError`] when a node cannot be read, or the visitor's.
+    pub fn each_leaf<E: From<StateError>>(
+        &self,
+        mut visit: impl FnMut(&B256, AccountLeaf) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.accounts.each(&self.source(), |leaf| visit(leaf.key(), leaf.value().leaf()))
+    }
+
+    /// The accounts that differ from those of `older`, by hashed address: their leaves here, `None` for one that is
+    /// no more. The cost is that of what differs, whichever state was made from the other, if either was.
+    ///
+    /// # Errors
+    /// [`StateError`] when a node of one of the states cannot be read.
+    pub fn leaves_since(&self, older: &Self) -> Result<BTreeMap<B256, Option<AccountLeaf>>, StateError> {
+        diff::leaves([&older.source(), &self.source()], [&older.accounts, &self.accounts])
     }
 
     /// The state after a block's changes.

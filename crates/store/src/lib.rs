@@ -36,6 +36,7 @@ mod verify;
 mod votes;
 
 pub use error::StoreError;
+pub use index::MessagePlace;
 pub use lock::refuse_if_locked;
 pub use record_log::{RecordLog, RecordLogOptions};
 pub use root::{RootRecovered, RootStore, RootStoreOptions};

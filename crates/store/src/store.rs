@@ -16,7 +16,7 @@ use crate::blocks::BlockLog;
 use crate::disk::{Disk, SystemDisk};
 use crate::error::StoreError;
 use crate::frame::{self, Binding, PAYLOAD_BYTES_MAX};
-use crate::index::{BlockIndex, UnflushedIndex};
+use crate::index::{BlockIndex, MessagePlace, UnflushedIndex, transaction_hashes};
 use crate::lock::FolderLock;
 use crate::tables::StateTables;
 use crate::verify::{VerifyReport, verify};
@@ -95,8 +95,7 @@ impl<'a> From<&'a BlockRecord> for NewBlock<'a> {
     fn from(record: &'a BlockRecord) -> Self {
         let BlockRecord { certified, receipts, crossing } = record;
         let CertifiedBlock { block, certificate } = certified;
-        let transaction_hashes = BlockIndex::of(block).transactions;
-        Self { block, certificate, receipts, crossing, transaction_hashes }
+        Self { block, certificate, receipts, crossing, transaction_hashes: transaction_hashes(block) }
     }
 }
 
@@ -260,7 +259,7 @@ impl Store {
         }
         self.blocks.append(|frame| new.encode_into(frame))?;
         tip.last = Some((height, hash));
-        tip.pending.push(BlockIndex { height, hash, transactions: new.transaction_hashes });
+        tip.pending.push(BlockIndex::new(new.block, new.crossing, new.transaction_hashes));
         Ok(())
     }
 
@@ -313,6 +312,15 @@ impl Store {
     pub fn transaction(&self, hash: &B256) -> Result<Option<(Height, u32)>, StoreError> {
         let unflushed = self.index.read().transaction(hash);
         unflushed.map_or_else(|| self.tables.transaction(hash), |place| Ok(Some(place)))
+    }
+
+    /// Where a message was sent or consumed, by its id.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn message(&self, id: &B256) -> Result<Option<MessagePlace>, StoreError> {
+        let unflushed = self.index.read().message(id);
+        unflushed.map_or_else(|| self.tables.message(id), |place| Ok(Some(place)))
     }
 
     /// Height of the flushed state; zero, genesis, before the first flush.
@@ -438,7 +446,7 @@ fn recover_index(tables: &StateTables, blocks: &BlockLog) -> Result<UnflushedInd
     }
     for height in flushed + 1..=head {
         if let Some(record) = read_record(blocks, height)? {
-            index.insert(BlockIndex::of(&record.certified.block));
+            index.insert(BlockIndex::of(&record.certified.block, &record.crossing));
         }
     }
     Ok(index)

@@ -10,14 +10,16 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 
 use crate::error::StoreError;
 use crate::frame::{self, Binding};
-use crate::index::BlockIndex;
+use crate::index::{BlockIndex, MessagePlace};
 
 /// Version of the folder's format, logs included.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const NODES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("nodes");
 const CODES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("codes");
 const TRANSACTIONS: TableDefinition<'_, &[u8; 32], (u64, u32)> = TableDefinition::new("transactions");
+/// By a message's id: height, position, and whether it was consumed there.
+const MESSAGES: TableDefinition<'_, &[u8; 32], (u64, u32, bool)> = TableDefinition::new("messages");
 const BLOCKS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("blocks");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// `format 4 | network 8 | genesis 32`
@@ -93,6 +95,7 @@ impl StateTables {
             tx.open_table(NODES)?;
             tx.open_table(CODES)?;
             tx.open_table(TRANSACTIONS)?;
+            tx.open_table(MESSAGES)?;
             tx.open_table(BLOCKS)?;
             tx.open_table(META)?.insert(CHAIN, chain.as_slice())?;
             tx.commit()?;
@@ -155,10 +158,14 @@ impl StateTables {
                 }
                 let mut hashes = tx.open_table(BLOCKS)?;
                 let mut transactions = tx.open_table(TRANSACTIONS)?;
+                let mut messages = tx.open_table(MESSAGES)?;
                 for block in blocks.iter().map(AsRef::as_ref) {
                     hashes.insert(&block.hash.0, block.height.0)?;
                     for (index, hash) in (0u32..).zip(&block.transactions) {
                         transactions.insert(&hash.0, (block.height.0, index))?;
+                    }
+                    for (id, MessagePlace { height, index, consumed }) in &block.messages {
+                        messages.insert(&id.0, (height.0, *index, *consumed))?;
                     }
                 }
                 tx.open_table(META)?.insert(FLUSHED, flushed.as_slice())?;
@@ -179,6 +186,17 @@ impl StateTables {
         self.with(|db| {
             let found = db.begin_read()?.open_table(TRANSACTIONS)?.get(&hash.0)?;
             Ok(found.map(|place| place.value()).map(|(height, index)| (Height(height), index)))
+        })
+    }
+
+    pub(crate) fn message(&self, id: &B256) -> Result<Option<MessagePlace>, StoreError> {
+        self.with(|db| {
+            let found = db.begin_read()?.open_table(MESSAGES)?.get(&id.0)?;
+            Ok(found.map(|place| place.value()).map(|(height, index, consumed)| MessagePlace {
+                height: Height(height),
+                index,
+                consumed,
+            }))
         })
     }
 
@@ -233,6 +251,7 @@ impl StateTables {
                 nodes: tx.open_table(NODES)?.len()?,
                 codes: codes.len()?,
                 transactions: tx.open_table(TRANSACTIONS)?.len()?,
+                messages: tx.open_table(MESSAGES)?.len()?,
             })
         })
     }
@@ -244,6 +263,7 @@ pub(crate) struct TableCounts {
     pub(crate) nodes: u64,
     pub(crate) codes: u64,
     pub(crate) transactions: u64,
+    pub(crate) messages: u64,
 }
 
 impl NodeReader for StateTables {

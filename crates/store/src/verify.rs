@@ -45,7 +45,7 @@ pub(crate) fn verify(
 ) -> Result<VerifyReport, StoreError> {
     let mut report = VerifyReport::default();
     let flushed = index.flushed.map_or(Height::ZERO, |(height, _)| height);
-    let mut indexed = 0;
+    let (mut indexed, mut messages) = (0, 0);
     let mut parent = None;
     for height in FIRST..=blocks.head() {
         if report.problems.len() >= PROBLEMS_MAX {
@@ -64,6 +64,7 @@ pub(crate) fn verify(
         report.transactions += found.transactions.len() as u64;
         if found.height <= flushed {
             indexed += found.transactions.len() as u64;
+            messages += found.messages.len() as u64;
         }
     }
     let segments = blocks.segments();
@@ -79,6 +80,10 @@ pub(crate) fn verify(
     if report.problems.is_empty() && counts.transactions != indexed {
         let what =
             format!("{} transactions are indexed, the flushed blocks hold {indexed}", counts.transactions);
+        report.problems.push(format!("{}: {what}", tables.path().display()));
+    }
+    if report.problems.is_empty() && counts.messages != messages {
+        let what = format!("{} messages are indexed, the flushed blocks hold {messages}", counts.messages);
         report.problems.push(format!("{}: {what}", tables.path().display()));
     }
     Ok(report)
@@ -98,7 +103,7 @@ fn check_block(
     let Some(record) = read_record(blocks, height)? else {
         return Err(crate::frame::damaged(&path, 0, format!("block {height} is missing")));
     };
-    let found = BlockIndex::of(&record.certified.block);
+    let found = BlockIndex::of(&record.certified.block, &record.crossing);
     let header = &record.certified.block.header;
     if found.height.0 != height {
         problem(format!("its header says height {}", found.height));
@@ -126,6 +131,15 @@ fn check_block(
         };
         if place != Some((found.height, position)) {
             problem(format!("the index has its transaction {hash} at {place:?}"));
+        }
+    }
+    for (id, expected) in &found.messages {
+        let place = match index.message(id) {
+            Some(place) => Some(place),
+            None => tables.message(id)?,
+        };
+        if place != Some(*expected) {
+            problem(format!("the index has its message {id} at {place:?}"));
         }
     }
     Ok(found)

@@ -189,17 +189,20 @@ impl StatusLine {
             self.style.yellow(&format!(" · down: {}", down.join(", ")))
         };
         let stall = status.stalled.map(|_| self.style.red(" · stalled")).unwrap_or_default();
-        eprint!(
+        // A terminal that went away ends nothing.
+        let mut out = io::stderr();
+        let _ = write!(
+            out,
             "\r\x1b[2K{} {head} · {rate:.0} TPS · {transactions} transactions · certified lag {lag} · {path}{lead}{down}{stall}{}",
             self.style.bold("height"),
             trouble.unwrap_or_default(),
         );
-        let _ = io::stderr().flush();
+        let _ = out.flush();
     }
 
     fn clear(&self) {
         if self.live {
-            eprint!("\r\x1b[2K");
+            let _ = write!(io::stderr(), "\r\x1b[2K");
         }
     }
 }

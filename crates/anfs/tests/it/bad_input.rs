@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use alloy_primitives::Bytes;
 use serde_json::{Value, json};
 
-use crate::harness::{Devnet, Draft, anfs, sign};
+use crate::harness::{Devnet, Draft, anfs, closed_pipe, sign};
 
 #[test]
 fn bad_transactions_get_the_words_that_tools_know() {
@@ -93,4 +93,24 @@ fn bad_flags_and_surroundings_are_named() {
     let (status, words) = run(&["devnet", "--port", "0", "--data-dir", file.to_str().unwrap()]);
     assert_eq!(status, Some(5), "{words}");
     assert!(words.contains("file"), "{words}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_fault() {
+    for args in [&["--help"][..], &["completions", "bash"], &["sim", "--seed", "3", "--verifiers", "4"]] {
+        let output = anfs().args(args).stdout(closed_pipe()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    }
+    // Who went away before the error still gets its exit code.
+    for (args, code) in [(&["block", "--rpc-url", "http://127.0.0.1:1"][..], 3), (&["block", "--nothing"], 2)]
+    {
+        let status = anfs().args(args).stdout(closed_pipe()).stderr(closed_pipe()).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{args:?}");
+    }
+    let devnet = Devnet::unheard(&["--ephemeral", "--verifiers", "1"]);
+    let (hash, raw) = sign(&devnet.wallet(0), &Draft::default());
+    devnet.rpc.call("eth_sendRawTransaction", json!([raw]));
+    assert_eq!(devnet.rpc.receipt(&hash.to_string())["status"], "0x1");
+    assert!(devnet.interrupt().success());
 }

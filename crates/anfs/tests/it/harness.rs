@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
@@ -12,6 +13,7 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// A devnet in a process of its own; killed when dropped.
 #[derive(Debug)]
@@ -21,7 +23,14 @@ pub(crate) struct Devnet {
     log: Arc<Mutex<String>>,
     pub(crate) description: Value,
     pub(crate) rpc: Rpc,
+    /// Where it puts a folder that it would remove itself at its end: one that is killed has none.
+    _temporary: TempDir,
 }
+
+/// Pause between two questions for the same thing.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
+/// Questions for the same thing.
+const ASKS: usize = 20_000;
 
 /// The program.
 pub(crate) fn anfs() -> Command {
@@ -30,33 +39,47 @@ pub(crate) fn anfs() -> Command {
     command
 }
 
+/// A pipe that nobody reads from.
+pub(crate) fn closed_pipe() -> Stdio {
+    let (_, writer) = std::io::pipe().expect("pipes can be made");
+    writer.into()
+}
+
 impl Devnet {
     /// Starts a devnet on a port of its own and waits until it serves.
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::start_by(anfs(), args)
+        Self::start_by(anfs(), Stdio::piped(), args)
+    }
+
+    /// A devnet that logs what it does to a reader that is gone.
+    pub(crate) fn unheard(args: &[&str]) -> Self {
+        let mut program = anfs();
+        program.env("ANFS_LOG", "info");
+        Self::start_by(program, closed_pipe(), args)
     }
 
     /// A devnet that logs what it does.
     pub(crate) fn logged(args: &[&str]) -> Self {
         let mut program = anfs();
         program.env("ANFS_LOG", "warn,anfs_node=info");
-        Self::start_by(program, args)
+        Self::start_by(program, Stdio::piped(), args)
     }
 
-    fn start_by(mut program: Command, args: &[&str]) -> Self {
+    fn start_by(mut program: Command, stderr: Stdio, args: &[&str]) -> Self {
+        let temporary = TempDir::new().expect("the system's temporary folder can be written to");
         let mut child = program
+            .env("TMPDIR", temporary.path())
             .args(["devnet", "--json", "--port", "0"])
             .args(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("the program was built with this test");
         let log: Arc<Mutex<String>> = Arc::default();
-        let stderr = child.stderr.take().expect("standard error is piped");
-        let kept = Arc::clone(&log);
+        let (stderr, kept) = (child.stderr.take(), Arc::clone(&log));
         // Reads to the end, so that the devnet never waits for its log.
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        let reader = thread::spawn(move || {
+            for line in stderr.into_iter().flat_map(|it| BufReader::new(it).lines()).map_while(Result::ok) {
                 let mut log = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 log.extend([line.as_str(), "\n"]);
             }
@@ -70,7 +93,7 @@ impl Devnet {
         }
         let description: Value = serde_json::from_str(&line).expect("--json prints one JSON line");
         let url = description["rpc_url"].as_str().expect("the line names the URL").to_owned();
-        Self { child, log, rpc: Rpc::new(url), description }
+        Self { child, log, rpc: Rpc::new(url), description, _temporary: temporary }
     }
 
     /// A devnet that keeps its folder.
@@ -116,9 +139,6 @@ impl Drop for Devnet {
         }
     }
 }
-
-/// Pause between two questions for the same thing.
-const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Lets time pass: between two questions of a client that has no other way to learn of an event, or between two blows.
 #[expect(clippy::disallowed_methods, reason = "no event to wait for; whoever pauses in a loop bounds it")]
@@ -193,7 +213,7 @@ impl Rpc {
 
     /// Waits for a receipt by asking again and again; the number of asks is bounded.
     pub(crate) fn receipt(&self, hash: &str) -> Value {
-        for _ in 0..20_000 {
+        for _ in 0..ASKS {
             let receipt = self.call("eth_getTransactionReceipt", json!([hash]));
             if !receipt.is_null() {
                 return receipt;

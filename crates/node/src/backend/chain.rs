@@ -6,10 +6,12 @@ use alloy_primitives::{Address, B256, Bytes};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, SyncInfo};
 use anfs_primitives::{BlockHash, Height};
 use anfs_rpc::{AccountView, At, BackendError, ChainReader, ShownBlock, StateReader};
-use anfs_state::{StateRead, WorldState};
+use anfs_state::{AccountProof, StateRead, StorageProof, WorldState};
+use anfs_store::MessagePlace;
 
 use super::{SeatBackend, Served};
 use crate::error::NodeError;
+use crate::network::ShardChain;
 
 impl ChainReader for SeatBackend {
     fn chain_id(&self) -> u64 {
@@ -102,24 +104,35 @@ impl StateReader for SeatBackend {
         slots: &[B256],
     ) -> Result<EIP1186AccountProofResponse, BackendError> {
         let seat = self.seat();
-        let proof = seat.state_at(at)?.prove(address, slots).map_err(NodeError::from)?;
-        let account = proof.info.unwrap_or_default();
-        Ok(EIP1186AccountProofResponse {
-            address: *address,
-            balance: account.balance,
-            code_hash: account.code_hash,
-            nonce: account.nonce,
-            storage_hash: proof.storage_root,
-            account_proof: proof.account_proof,
-            storage_proof: proof
-                .storage
-                .into_iter()
-                .map(|slot| EIP1186StorageProof {
-                    key: slot.slot.into(),
-                    value: slot.value,
-                    proof: slot.proof,
-                })
-                .collect(),
-        })
+        Ok(proof_response(seat.state_at(at)?.prove(address, slots).map_err(NodeError::from)?))
+    }
+}
+
+impl ShardChain for SeatBackend {
+    fn state(&self, height: Height) -> Option<WorldState> {
+        self.seat().chain.state(height)
+    }
+
+    fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError> {
+        self.seat().chain.message(id)
+    }
+}
+
+/// A proof in the shape of EIP-1186.
+pub(crate) fn proof_response(proof: AccountProof) -> EIP1186AccountProofResponse {
+    let account = proof.info.unwrap_or_default();
+    let slot = |slot: StorageProof| EIP1186StorageProof {
+        key: slot.slot.into(),
+        value: slot.value,
+        proof: slot.proof,
+    };
+    EIP1186AccountProofResponse {
+        address: proof.address,
+        balance: account.balance,
+        code_hash: account.code_hash,
+        nonce: account.nonce,
+        storage_hash: proof.storage_root,
+        account_proof: proof.account_proof,
+        storage_proof: proof.storage.into_iter().map(slot).collect(),
     }
 }

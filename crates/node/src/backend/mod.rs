@@ -23,6 +23,8 @@ use crate::relay::{self, Extent};
 use crate::seat::Seat;
 use crate::transport::Transport;
 
+#[cfg(test)]
+pub(crate) use chain::proof_response;
 pub(crate) use pool::recover;
 pub(crate) use shard::describe_hold;
 pub use signer::UnlockedAccounts;

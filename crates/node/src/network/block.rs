@@ -9,7 +9,8 @@ use anfs_primitives::{
     Arrival, CrossCall, DomainId, GasPayment, Height, MessageBody, Receipt, RecoveredTransaction,
 };
 use anfs_rpc::{BlockSummary, ChainReader, RpcBlock, ShownBlock};
-use anfs_state::ordered_root_of;
+use anfs_state::{WorldState, ordered_root_of};
+use anfs_store::MessagePlace;
 
 use super::completion::{Spot, Way};
 use super::record::Entry;
@@ -60,12 +61,24 @@ impl ShownBlock for NetworkBlock {
     }
 }
 
+/// A shard's decided blocks, with the states after the newest of them.
+pub trait ShardChain: ChainReader {
+    /// The state after the block at a height, while it is held.
+    fn state(&self, height: Height) -> Option<WorldState>;
+
+    /// Where the shard has sent or consumed a message, by its id.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError>;
+}
+
 /// The decided blocks of all shards.
 #[derive(Debug, Clone)]
-pub(crate) struct Shards(pub(crate) Vec<Arc<dyn ChainReader>>);
+pub(crate) struct Shards(pub(crate) Vec<Arc<dyn ShardChain>>);
 
 impl Shards {
-    pub(crate) fn reader(&self, domain: DomainId) -> Option<&Arc<dyn ChainReader>> {
+    pub(crate) fn reader(&self, domain: DomainId) -> Option<&Arc<dyn ShardChain>> {
         self.0.get(usize::try_from(domain.0).ok()?.checked_sub(1)?)
     }
 

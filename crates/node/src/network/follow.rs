@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use alloy_primitives::B256;
 use anfs_primitives::{CertifiedRootBlock, encode};
 use anfs_rpc::{RpcBlock, ShownBlock};
+use anfs_state::AccountTrie;
 use anfs_store::disk::Disk;
 
 use super::block::{self, Body, NetworkBlock};
-use super::completion::{OpenWay, Spot, Step, Stepped, apply};
+use super::completion::{OpenWay, Step, Stepped, apply};
 use super::record::{Entry, Record, ShardRow, Shown, WHOLE_EVERY};
-use super::view::{Mention, NetworkSources, NetworkView, gas_limit};
+use super::view::{NetworkSources, NetworkView, gas_limit};
 use crate::error::NodeError;
 
 /// Records that may wait for an fsync of the index: so many blocks are put together again after a crash.
@@ -39,7 +39,7 @@ pub(crate) enum Progress {
 impl NetworkView {
     /// Takes in the next root block, if there is one and all that it names is visible.
     pub(crate) fn advance(&self) -> Result<Progress, NodeError> {
-        let adding = self.adding.lock();
+        let mut accounts = self.adding.lock();
         let before = self.newest();
         let height = before.height().next();
         if self.root.height() < height {
@@ -62,11 +62,13 @@ impl NetworkView {
         let Stepped { listed, open } = stepped;
         let body = block::body(&self.shards, height, &listed)?;
         let shards = self.rows(&before.entry.shards, &named);
-        let shown = self.shown(&root, &body, &shards)?;
+        let trie = accounts.follow(height, &shards, &self.shards);
+        let state_root = self.state_root(height, root.block.header.hash(), trie.as_ref())?;
+        let shown = Shown { state_root, ..self.shown(&root, &body, &shards)? };
         let entry = Arc::new(Entry { shown, shards, listed });
         self.note(&self.record_of(entry.clone(), &open))?;
-        self.publish(Arc::new(NetworkBlock { entry, body }), &open, mentions(&named));
-        drop(adding);
+        self.publish(Arc::new(NetworkBlock { entry, body }), trie, &open);
+        drop(accounts);
         Ok(Progress::Added)
     }
 
@@ -103,6 +105,7 @@ impl NetworkView {
         rows
     }
 
+    /// What the block shows of itself beside its state root.
     fn shown(&self, root: &CertifiedRootBlock, body: &Body, shards: &[ShardRow]) -> Result<Shown, NodeError> {
         let header = &root.block.header;
         let mut base_fee = self.spec.base_fee_min;
@@ -119,7 +122,7 @@ impl NetworkView {
             hash: header.hash(),
             parent: header.parent,
             height: header.height,
-            state_root: header.references_root,
+            state_root: None,
             transactions_root: body.transactions_root(),
             receipts_root,
             logs_bloom,
@@ -155,29 +158,13 @@ impl NetworkView {
         Record { entry, open, whole }
     }
 
-    fn publish(&self, block: Arc<NetworkBlock>, open: &[OpenWay], mentions: Vec<(B256, Mention)>) {
+    fn publish(&self, block: Arc<NetworkBlock>, accounts: Option<AccountTrie>, open: &[OpenWay]) {
         // First listed, then no longer open: whoever looks in between finds it.
-        self.recent.write().push(block.clone(), mentions);
+        self.recent.write().push(block.clone(), accounts);
         apply(&mut self.open.write(), &block.entry.listed, open);
         // Nobody listening is fine: subscribers come and go.
         let _ = self.news.send(block);
     }
-}
-
-/// The messages that these blocks send and consume.
-fn mentions(named: &[&RpcBlock]) -> Vec<(B256, Mention)> {
-    let mut mentions = Vec::new();
-    for block in named {
-        let (domain, height) = (block.header.domain, block.header.height);
-        let spot = |index: usize| Spot { domain, height, index: u32::try_from(index).unwrap_or(u32::MAX) };
-        for (index, message) in block.crossing.sent.iter().enumerate() {
-            mentions.push((message.id(), Mention::Sent(spot(index))));
-        }
-        for (index, arrival) in block.crossing.arrivals.iter().enumerate() {
-            mentions.push((arrival.message.id(), Mention::Consumed(spot(index))));
-        }
-    }
-    mentions
 }
 
 /// The thread that follows the root. Dropping it stops the thread.

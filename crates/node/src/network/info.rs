@@ -131,7 +131,7 @@ impl NetworkInfo for NetworkBackend {
     }
 
     fn message(&self, id: &B256) -> Result<Option<MessageReport>, BackendError> {
-        let Some(mentions) = self.view.mentions(id) else { return Ok(None) };
+        let Some(mentions) = self.view.mentions(id)? else { return Ok(None) };
         let (message, success) = match (&mentions.consumed, &mentions.sent) {
             (Some(spot), _) => self.look(spot, |_, shard| {
                 let arrival = arrival(shard, spot)?;

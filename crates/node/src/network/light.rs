@@ -145,7 +145,7 @@ impl NetworkBackend {
     }
 
     pub(super) fn prove_message(&self, id: &B256) -> Result<Option<LightProof>, BackendError> {
-        let Some(spot) = self.view.mentions(id).and_then(|mentions| mentions.sent) else { return Ok(None) };
+        let Some(spot) = self.view.mentions(id)?.and_then(|mentions| mentions.sent) else { return Ok(None) };
         let Some((root, finality)) = self.prove_finality(spot.domain, spot.height)? else { return Ok(None) };
         let batch = self.look(&spot, |_, shard| {
             let message = shard.crossing.sent.get(spot.index as usize)?;

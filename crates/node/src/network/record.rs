@@ -11,7 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::completion::{OpenWay, Way};
 
 /// First bytes of the index: what it is, and the version of [`Record`].
-pub(crate) const MAGIC: [u8; 8] = *b"ANFSNET1";
+pub(crate) const MAGIC: [u8; 8] = *b"ANFSNET2";
 /// Every so many records, one holds all open transactions.
 pub(crate) const WHOLE_EVERY: u64 = 64;
 
@@ -32,7 +32,8 @@ pub(crate) struct Shown {
     pub(crate) hash: B256,
     pub(crate) parent: B256,
     pub(crate) height: Height,
-    pub(crate) state_root: B256,
+    /// Root of the accounts of all domains; `None` where this node did not hold the states of the shards.
+    pub(crate) state_root: Option<B256>,
     pub(crate) transactions_root: B256,
     pub(crate) receipts_root: B256,
     pub(crate) logs_bloom: Bloom,
@@ -50,7 +51,7 @@ impl Shown {
             parent: self.parent,
             height: self.height,
             beneficiary: Address::ZERO,
-            state_root: self.state_root,
+            state_root: self.state_root.unwrap_or_default(),
             transactions_root: self.transactions_root,
             receipts_root: self.receipts_root,
             logs_bloom: self.logs_bloom,

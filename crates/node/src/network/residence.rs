@@ -2,11 +2,12 @@
 //!
 //! spec: PROTOCOL §8; Domains D1–D4
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_rpc_types_eth::EIP1186AccountProofResponse;
 use anfs_primitives::DomainId;
 use anfs_primitives::crossing::route_target;
 use anfs_rpc::{AccountView, At, Backend, BackendError, StateReader};
+use anfs_state::EMPTY_ROOT;
 
 use super::NetworkBackend;
 use super::view::row;
@@ -96,12 +97,34 @@ impl StateReader for NetworkBackend {
         self.read_at_residence(at, address, |shard, there| shard.state.storage(there, address, slot))
     }
 
+    /// Slots are proven in the storage of the domain where the address lives, and its account in that of all domains.
+    /// Nothing can be held against a head that is no network block yet: pending is the newest block here.
     fn proof(
         &self,
         at: At,
         address: &Address,
         slots: &[B256],
     ) -> Result<EIP1186AccountProofResponse, BackendError> {
-        self.read_at_residence(at, address, |shard, there| shard.state.proof(there, address, slots))
+        let height = match at {
+            At::Block(height) => height,
+            At::Pending => self.view.height(),
+        };
+        let at = At::Block(height);
+        let proof =
+            self.read_at_residence(at, address, |shard, there| shard.state.proof(there, address, slots))?;
+        let accounts = self.view.accounts(height).map_err(|oldest| match oldest {
+            Some(oldest) => BackendError::StatePruned { height, oldest },
+            None => BackendError::Internal(format!(
+                "this node does not know all accounts after block {height}: ask for a newer block, or later"
+            )),
+        })?;
+        let (leaf, account_proof) = accounts.prove(&keccak256(address));
+        let proven = leaf.map_or(EMPTY_ROOT, |leaf| leaf.storage_root);
+        if proven != proof.storage_hash {
+            return Err(BackendError::Internal(format!(
+                "the accounts after block {height} and the shard of {address} do not say the same of its storage"
+            )));
+        }
+        Ok(EIP1186AccountProofResponse { account_proof, ..proof })
     }
 }

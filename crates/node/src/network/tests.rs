@@ -1,3 +1,4 @@
+mod accounts;
 mod backend;
 mod restart;
 mod scene;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
 use anfs_primitives::{ChainSpec, DomainId, DomainMap, Height, SealedRootHeader, decode};
-use anfs_rpc::{BlockSummary, ChainReader, ShownBlock};
+use anfs_rpc::{BlockSummary, ShownBlock};
+use anfs_state::AccountTrie;
 use anfs_store::disk::Disk;
-use anfs_store::{RecordLog, RecordLogOptions};
+use anfs_store::{MessagePlace, RecordLog, RecordLogOptions};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 
-use super::block::{self, NetworkBlock, Shards};
+use super::accounts::Accounts;
+use super::block::{self, NetworkBlock, ShardChain, Shards};
 use super::completion::{Open, OpenWay, Spot, Way, apply};
 use super::record::{Entry, MAGIC, Record, ShardRow, Shown};
 use crate::chain::ChainLimits;
@@ -23,6 +25,8 @@ use crate::root::RootChain;
 
 /// Network blocks held in memory.
 pub(crate) const RECENT_BLOCKS: usize = ChainLimits::SERVING.blocks;
+/// Network blocks whose accounts are held: as many as a shard holds states of its own blocks.
+pub(crate) const RECENT_ACCOUNTS: usize = ChainLimits::SERVING.states;
 /// An index record larger than this was not written by this program.
 const RECORD_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -34,7 +38,7 @@ pub struct NetworkSources {
     /// The final root blocks. Those on disk are published before the view is opened.
     pub root: Arc<RootChain>,
     /// The decided blocks of each shard; the first is domain 1's.
-    pub shards: Vec<Arc<dyn ChainReader>>,
+    pub shards: Vec<Arc<dyn ShardChain>>,
     /// The file of the index.
     pub index: PathBuf,
 }
@@ -50,8 +54,8 @@ pub struct NetworkView {
     pub(crate) recent: RwLock<Recent>,
     /// Transactions that are not complete.
     pub(crate) open: RwLock<Open>,
-    /// Held while a block is added.
-    pub(crate) adding: Mutex<()>,
+    /// The accounts after the newest block. Locked while a block is added.
+    pub(crate) adding: Mutex<Accounts>,
     pub(crate) news: broadcast::Sender<Arc<dyn ShownBlock>>,
 }
 
@@ -59,10 +63,9 @@ pub struct NetworkView {
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     pub(crate) blocks: VecDeque<Arc<NetworkBlock>>,
+    /// The accounts after the newest of them, as far as they are known.
+    accounts: VecDeque<(Height, AccountTrie)>,
     by_transaction: B256Map<(Height, u32)>,
-    messages: B256Map<Mentions>,
-    /// Messages that each block mentions, in the order of the blocks.
-    mentioned: VecDeque<Vec<B256>>,
 }
 
 /// Where a message was sent and consumed.
@@ -70,14 +73,6 @@ pub(crate) struct Recent {
 pub(crate) struct Mentions {
     pub(crate) sent: Option<Spot>,
     pub(crate) consumed: Option<Spot>,
-    /// The newest block with news of it.
-    latest: Height,
-}
-
-/// What a network block says of messages.
-pub(crate) enum Mention {
-    Sent(Spot),
-    Consumed(Spot),
 }
 
 /// What is known of a transaction whose own block is final.
@@ -104,13 +99,14 @@ impl NetworkView {
             first: 1,
         };
         let log = RecordLog::open(disk, &options)?;
-        let genesis = Arc::new(genesis_block(&spec, root.genesis()));
+        let accounts = Accounts::genesis(&spec)?;
+        let genesis = Arc::new(genesis_block(&spec, root.genesis(), accounts.root()));
         let view = Self {
             shards: Shards(shards),
             log,
             recent: RwLock::default(),
             open: RwLock::default(),
-            adding: Mutex::default(),
+            adding: Mutex::new(accounts),
             news: broadcast::channel(HEADS_BUFFERED).0,
             genesis,
             spec,
@@ -134,15 +130,53 @@ impl NetworkView {
             }
             self.log.cut(height)?;
         }
+        let mut accounts = self.adding.lock();
         let Some(last) = last else {
-            self.recent.write().push(self.genesis.clone(), Vec::new());
+            self.recent.write().push(self.genesis.clone(), accounts.trie());
             return Ok(());
         };
-        let head = last.entry.shown.height;
+        let Shown { height: head, hash, .. } = last.entry.shown;
+        accounts.forget();
+        let trie = accounts.follow(head, &last.entry.shards, &self.shards);
+        let known = self.state_root(head, hash, trie.as_ref())?;
+        let trie = trie.filter(|_| known == last.entry.shown.state_root);
         *self.open.write() = self.open_at(last)?;
         let block = self.block_of(head)?.ok_or_else(|| absent(head))?;
-        self.recent.write().push(block, Vec::new());
+        self.recent.write().push(block, trie);
         Ok(())
+    }
+
+    /// The state root of a block, by its accounts or by the index if it has the block; both must say the same.
+    pub(crate) fn state_root(
+        &self,
+        height: Height,
+        hash: B256,
+        accounts: Option<&AccountTrie>,
+    ) -> Result<Option<B256>, NodeError> {
+        let noted = if self.log.next() > height.0 { self.record(height)? } else { None };
+        let noted = noted.filter(|record| record.entry.shown.hash == hash);
+        let noted = noted.and_then(|record| record.entry.shown.state_root);
+        let gathered = accounts.map(AccountTrie::root);
+        match (gathered, noted) {
+            (Some(gathered), Some(noted)) if gathered != noted => {
+                let detail = format!(
+                    "the states of the shards come to the state root {gathered}, and its record in the index says {noted}: \
+                     one of them is damaged; stop the node and remove the index: it is made again"
+                );
+                Err(NodeError::Network { height, detail })
+            }
+            _ => Ok(gathered.or(noted)),
+        }
+    }
+
+    /// The accounts after a block, if they are held; else the oldest height from which on they are.
+    pub(crate) fn accounts(&self, height: Height) -> Result<AccountTrie, Option<Height>> {
+        let recent = self.recent.read();
+        let at = recent.accounts.partition_point(|(held, _)| *held < height);
+        match recent.accounts.get(at) {
+            Some((held, trie)) if *held == height => Ok(trie.clone()),
+            later => Err(later.map(|(held, _)| *held)),
+        }
     }
 
     /// The transactions that were open after a block of the index.
@@ -324,9 +358,17 @@ impl NetworkView {
         Ok(Some(Height(reached)))
     }
 
-    /// Where a message of a recent block was sent and consumed.
-    pub(crate) fn mentions(&self, id: &B256) -> Option<Mentions> {
-        self.recent.read().messages.get(id).copied()
+    /// Where final blocks have sent and consumed a message; `None` if none has.
+    pub(crate) fn mentions(&self, id: &B256) -> Result<Option<Mentions>, NodeError> {
+        let mut found = Mentions::default();
+        for (domain, shard) in (1u32..).map(DomainId).zip(&self.shards.0) {
+            let Some(MessagePlace { height, index, consumed }) = shard.message(id)? else { continue };
+            if self.final_in(domain, height)?.is_some() {
+                let place = if consumed { &mut found.consumed } else { &mut found.sent };
+                *place = Some(Spot { domain, height, index });
+            }
+        }
+        Ok((found.sent.is_some() || found.consumed.is_some()).then_some(found))
     }
 
     /// The oldest block in memory after which a shard stood at this height or above.
@@ -360,43 +402,31 @@ fn absent(height: Height) -> NodeError {
 }
 
 impl Recent {
-    pub(crate) fn push(&mut self, block: Arc<NetworkBlock>, mentions: Vec<(B256, Mention)>) {
+    pub(crate) fn push(&mut self, block: Arc<NetworkBlock>, accounts: Option<AccountTrie>) {
         let height = block.height();
+        self.accounts.extend(accounts.map(|accounts| (height, accounts)));
+        if self.accounts.len() > RECENT_ACCOUNTS {
+            self.accounts.pop_front();
+        }
         for (index, tx) in (0u32..).zip(block.transactions()) {
             self.by_transaction.insert(*tx.hash(), (height, index));
         }
-        let mut ids = Vec::with_capacity(mentions.len());
-        for (id, mention) in mentions {
-            let known = self.messages.entry(id).or_default();
-            known.latest = height;
-            match mention {
-                Mention::Sent(spot) => known.sent = Some(spot),
-                Mention::Consumed(spot) => known.consumed = Some(spot),
-            }
-            ids.push(id);
-        }
         self.blocks.push_back(block);
-        self.mentioned.push_back(ids);
         while self.blocks.len() > RECENT_BLOCKS {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        let (Some(old), Some(ids)) = (self.blocks.pop_front(), self.mentioned.pop_front()) else { return };
+        let Some(old) = self.blocks.pop_front() else { return };
         for tx in old.transactions() {
             self.by_transaction.remove(tx.hash());
-        }
-        for id in ids {
-            if self.messages.get(&id).is_some_and(|known| known.latest == old.height()) {
-                self.messages.remove(&id);
-            }
         }
     }
 }
 
 /// Block 0: what every shard starts from.
-fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader) -> NetworkBlock {
+fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader, state_root: Option<B256>) -> NetworkBlock {
     let held = crate::genesis::coins(spec).into_values();
     let tips = root.tips.iter().zip(held);
     let shards = tips.map(|(tip, held)| ShardRow { tip: tip.height, hash: tip.hash, held }).collect();
@@ -406,7 +436,7 @@ fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader) -> NetworkBlock {
         hash: root.hash(),
         parent: root.parent,
         height: Height::ZERO,
-        state_root: root.references_root,
+        state_root,
         transactions_root: body.transactions_root(),
         receipts_root,
         logs_bloom,

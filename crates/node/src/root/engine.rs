@@ -18,8 +18,9 @@ use parking_lot::RwLock;
 
 use super::chain::RootChain;
 use super::lanes::{Arrived, Lanes, start_of};
+use super::quotas::Quotas;
 use super::wire::{NetworkMessage, NetworkTransport};
-use crate::arrivals::PushError;
+use crate::arrivals::{PushError, message_bytes};
 use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
@@ -64,6 +65,7 @@ pub(crate) struct RootEngine {
     parts: RootParts,
     seat: RootSeat,
     lanes: Lanes,
+    quotas: Quotas,
     /// When this engine started, in milliseconds since the Unix epoch.
     started_ms: u64,
     /// The seat may vote from now on.
@@ -106,6 +108,7 @@ impl RootEngine {
             parts,
             seat,
             lanes,
+            quotas: Quotas::default(),
             started_ms,
             sure: false,
             wake_at_ms: None,
@@ -185,8 +188,12 @@ impl RootEngine {
         match message {
             NetworkMessage::Root(message) => self.step(RootInput::Message { from, message }),
             NetworkMessage::LaneRequest { height } => {
+                if !self.quotas.take(from, self.parts.context.clock.now_ms()) {
+                    return Ok(());
+                }
                 let batch = self.parts.context.chain.lane_batch(height, from.domain)?;
                 if let Some(batch) = batch {
+                    self.quotas.answered(from, batch.messages.iter().map(message_bytes).sum());
                     self.send(from, NetworkMessage::Lane { height, batch: Arc::new(batch) });
                 }
                 Ok(())

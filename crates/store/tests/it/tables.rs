@@ -3,7 +3,7 @@
 use alloy_primitives::{B256, Bytes, keccak256};
 use anfs_primitives::Height;
 use anfs_state::{Nibbles, NodeKey, StateDiff};
-use anfs_store::{Store, StoreError};
+use anfs_store::{MessagePlace, Store, StoreError};
 
 use crate::chain::{chain, options, transaction_hash};
 
@@ -54,9 +54,14 @@ fn look_ups_answer_alike_before_and_after_a_flush_and_reopening() {
                 let hash = transaction_hash(record, index as usize);
                 assert_eq!(store.transaction(&hash).unwrap(), Some((height, index)));
             }
+            let (sent, consumed) = (&record.crossing.sent[0], &record.crossing.arrivals[0].message);
+            let place = |consumed| Some(MessagePlace { height, index: 0, consumed });
+            assert_eq!(store.message(&sent.id()).unwrap(), place(false));
+            assert_eq!(store.message(&consumed.id()).unwrap(), place(true));
         }
         assert_eq!(store.height_of(&B256::ZERO).unwrap(), None);
         assert_eq!(store.transaction(&B256::ZERO).unwrap(), None);
+        assert_eq!(store.message(&B256::ZERO).unwrap(), None);
         assert_eq!(store.head(), Some((Height(6), chain[5].certified.block.header.hash())));
     };
     let (store, _) = Store::open(options(dir.path())).unwrap();

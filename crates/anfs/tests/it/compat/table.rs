@@ -22,7 +22,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "anfs_getMessage",
-        "several shards only: where a message of the newest 512 blocks was sent and consumed, and how its call ended",
+        "several shards only: where a message of any age was sent and consumed, and how its call ended",
     ),
     ("anfs_getRootHeader", "several shards only: the header of a network block, and what has decided it"),
     ("anfs_getRoute", "several shards only: home of an address, and where it lives"),

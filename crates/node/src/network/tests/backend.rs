@@ -19,14 +19,14 @@ use crate::testing;
 
 const LATEST: At = At::Block(Height(1));
 
-struct Network {
-    scene: Scene,
+pub(super) struct Network {
+    pub(super) scene: Scene,
     seats: Vec<Arc<FakeSeat>>,
-    backend: Arc<NetworkBackend>,
+    pub(super) backend: Arc<NetworkBackend>,
 }
 
 impl Network {
-    fn new(scene: Scene) -> Self {
+    pub(super) fn new(scene: Scene) -> Self {
         let seats: Vec<_> = scene.shards.iter().map(FakeSeat::new).collect();
         let backends = seats.iter().map(FakeSeat::backend).collect();
         let backend = NetworkBackend::new(scene.view.clone(), backends);
@@ -95,7 +95,6 @@ fn a_guest_is_found_by_its_route_and_the_route_is_not_shown() {
     assert_eq!(network.backend.code(LATEST, &token).unwrap(), Bytes::from_static(&[0x60]));
     assert_eq!(network.backend.account(LATEST, &token).unwrap().balance, U256::from(77));
     assert_eq!(network.backend.storage(LATEST, &token, &B256::ZERO).unwrap(), B256::with_last_byte(77));
-    assert_eq!(network.backend.proof(LATEST, &token, &[]).unwrap().balance, U256::from(77));
     assert_eq!(network.seat(3).reads.lock().last(), Some(&At::Block(Height(3))));
     let report = network.backend.route(LATEST, &token).unwrap();
     assert_eq!((report.home, report.domain, report.routed), (DomainId(1), DomainId(3), true));

@@ -4,6 +4,7 @@ use alloy_primitives::{B256, TxKind};
 use anfs_primitives::Height;
 
 use super::scene::{Content, Scene, departure, log, ran, receipt, resident, transaction};
+use crate::network::completion::Spot;
 use crate::network::record::WHOLE_EVERY;
 use crate::network::view::RECENT_BLOCKS;
 
@@ -55,6 +56,11 @@ fn blocks_beyond_memory_come_from_the_index() {
     scene.view.log.sync().unwrap();
     scene.reopen();
     assert_eq!(scene.view.recent.read().blocks.len(), 1, "nothing was made again");
+    let first = scene.shard(1).at(Height(1)).crossing.sent[0].id();
+    let mentions = scene.view.mentions(&first).unwrap().unwrap();
+    let place = |spot: Option<Spot>| spot.map(|spot| (spot.domain.0, spot.height));
+    assert_eq!(place(mentions.sent), Some((1, Height(1))));
+    assert_eq!(place(mentions.consumed), Some((2, Height(1))));
     assert_eq!(scene.view.height(), Height(2 * crossings));
     check(&scene, &hashes);
     assert_eq!(scene.view.block(Height(2 * crossings + 1)).unwrap().map(|block| block.height()), None);

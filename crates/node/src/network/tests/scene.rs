@@ -15,13 +15,16 @@ use anfs_primitives::{
     ShardTip, Slot, Supply, View, VoteTarget,
 };
 use anfs_rpc::{BackendError, ChainReader, RpcBlock, ShownBlock};
-use anfs_state::EMPTY_ROOT;
+use anfs_state::{StateChanges, WorldState};
+use anfs_store::MessagePlace;
 use anfs_store::disk::SystemDisk;
 use parking_lot::RwLock;
 use tempfile::TempDir;
 
+use crate::error::NodeError;
+use crate::genesis::first_header;
 use crate::network::follow::Progress;
-use crate::network::{NetworkFollower, NetworkSources, NetworkView};
+use crate::network::{NetworkFollower, NetworkSources, NetworkView, ShardChain};
 use crate::root::RootChain;
 use crate::testing;
 
@@ -35,6 +38,10 @@ pub(super) const TIP: u128 = 500_000_000;
 #[derive(Debug)]
 pub(super) struct FakeShard {
     blocks: RwLock<Vec<Arc<RpcBlock>>>,
+    /// The states after them.
+    states: RwLock<Vec<WorldState>>,
+    /// States below this height are gone.
+    oldest_state: RwLock<Height>,
     /// Blocks from here on are not visible yet.
     hidden_from: RwLock<Option<Height>>,
 }
@@ -45,6 +52,7 @@ pub(super) struct Content {
     pub(super) transactions: Vec<(RecoveredTransaction, Receipt)>,
     pub(super) arrivals: Vec<Arrival>,
     pub(super) sent: Vec<CrossMessage>,
+    pub(super) changes: StateChanges,
 }
 
 pub(super) struct Scene {
@@ -57,9 +65,31 @@ pub(super) struct Scene {
 }
 
 impl FakeShard {
-    fn new(header: ShardHeader) -> Arc<Self> {
-        let genesis = shard_block(header.seal(), Content::default());
-        Arc::new(Self { blocks: RwLock::new(vec![genesis]), hidden_from: RwLock::default() })
+    fn new((header, state): (SealedHeader, WorldState)) -> Arc<Self> {
+        let genesis = shard_block(header, Content::default());
+        Arc::new(Self {
+            blocks: RwLock::new(vec![genesis]),
+            states: RwLock::new(vec![state]),
+            oldest_state: RwLock::default(),
+            hidden_from: RwLock::default(),
+        })
+    }
+
+    pub(super) fn last_state(&self) -> WorldState {
+        self.states.read().last().unwrap().clone()
+    }
+
+    /// The state after a block, whether or not it is gone.
+    pub(super) fn state_at(&self, height: Height) -> WorldState {
+        self.states.read()[usize::try_from(height.0).unwrap()].clone()
+    }
+
+    pub(super) fn replace_last_state(&self, state: WorldState) {
+        *self.states.write().last_mut().unwrap() = state;
+    }
+
+    pub(super) fn forget_states_below(&self, height: Height) {
+        *self.oldest_state.write() = height;
     }
 
     pub(super) fn last(&self) -> Arc<RpcBlock> {
@@ -94,6 +124,27 @@ fn shard_block(header: SealedHeader, content: Content) -> Arc<RpcBlock> {
         certificate: None,
         header,
     })
+}
+
+impl ShardChain for FakeShard {
+    fn state(&self, height: Height) -> Option<WorldState> {
+        let held = height >= *self.oldest_state.read() && self.shown(height);
+        self.states.read().get(usize::try_from(height.0).unwrap()).filter(|_| held).cloned()
+    }
+
+    fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError> {
+        let place = |height, index: usize, consumed| MessagePlace {
+            height,
+            index: u32::try_from(index).unwrap(),
+            consumed,
+        };
+        Ok(self.blocks.read().iter().find_map(|block| {
+            let (height, crossing) = (block.header.height, &block.crossing);
+            let sent = crossing.sent.iter().position(|message| message.id() == *id);
+            let consumed = || crossing.arrivals.iter().position(|arrival| arrival.message.id() == *id);
+            sent.map(|at| place(height, at, false)).or_else(|| Some(place(height, consumed()?, true)))
+        }))
+    }
 }
 
 impl ChainReader for FakeShard {
@@ -134,11 +185,12 @@ impl Scene {
         let mut spec = (*testing::spec()).clone();
         spec.shards = vec![spec.shards[0].clone(); shards as usize];
         let folder = TempDir::new().unwrap();
-        let genesis = |domain| spec.genesis_header(DomainId(domain), EMPTY_ROOT, EMPTY_ROOT);
+        let genesis = |domain| first_header(&spec, DomainId(domain)).unwrap();
         let chains: Vec<_> = (1..=shards).map(|domain| FakeShard::new(genesis(domain))).collect();
         let root = Arc::new(RootChain::new(root_header(Height::ZERO, B256::ZERO, &chains).seal()));
         let spec = Arc::new(spec);
-        let view = Arc::new(open(&spec, &root, &chains, index(&folder)));
+        let sources = sources(&spec, &root, &chains, index(&folder));
+        let view = Arc::new(NetworkView::open(sources, &SystemDisk).unwrap());
         Self { spec, root, shards: chains, view, lanes: BTreeMap::new(), folder }
     }
 
@@ -169,7 +221,9 @@ impl Scene {
         let shard = self.shard(domain);
         let parent = shard.last();
         let gas_used = content.transactions.iter().map(|(_, receipt)| receipt.gas_used).sum();
+        let state = shard.last_state().apply(&content.changes).unwrap();
         let header = ShardHeader {
+            state_root: state.root(),
             height: parent.header.height.next(),
             slot: Slot(parent.header.slot.0 + 1),
             parent: parent.header.hash(),
@@ -179,6 +233,7 @@ impl Scene {
         };
         let height = header.height;
         shard.blocks.write().push(shard_block(header.seal(), content));
+        shard.states.write().push(state);
         height
     }
 
@@ -235,22 +290,26 @@ impl Scene {
 
     /// Starts over from disk, having lost what was not written.
     pub(super) fn reopen(&mut self) {
-        self.view = Arc::new(open(&self.spec, &self.root, &self.shards, self.index()));
+        self.view = Arc::new(self.try_open().unwrap());
+        self.follow();
+    }
+
+    pub(super) fn try_open(&self) -> Result<NetworkView, NodeError> {
+        NetworkView::open(sources(&self.spec, &self.root, &self.shards, self.index()), &SystemDisk)
+    }
+
+    /// The root begins again at genesis, and makes its first block final once more.
+    pub(super) fn restart_root(&mut self) {
+        let first = self.root.block(Height(1)).unwrap().unwrap();
+        self.root = Arc::new(RootChain::new(self.root.genesis().clone()));
+        self.reopen();
+        self.root.publish(&first);
         self.follow();
     }
 }
 
 fn index(folder: &TempDir) -> PathBuf {
     folder.path().join("network.log")
-}
-
-fn open(
-    spec: &Arc<ChainSpec>,
-    root: &Arc<RootChain>,
-    shards: &[Arc<FakeShard>],
-    index: PathBuf,
-) -> NetworkView {
-    NetworkView::open(sources(spec, root, shards, index), &SystemDisk).unwrap()
 }
 
 fn sources(

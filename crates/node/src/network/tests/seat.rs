@@ -15,10 +15,12 @@ use anfs_rpc::{
     AccountView, At, Backend, BackendError, CallRequest, Events, Executor, MonotonicClock, NodeStatus,
     PoolContent, PoolStatus, Probe, SequenceProof, ShardInfo, ShownBlock, StateReader, TxPool, ViewStatus,
 };
+use anfs_state::{StateRead, WorldState};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::scene::FakeShard;
+use crate::backend::proof_response;
 
 /// Gas that every estimate comes to.
 pub(super) const ESTIMATE: u64 = 50_000;
@@ -79,7 +81,21 @@ impl FakeSeat {
             return Err(BackendError::StatePruned { height, oldest });
         }
         self.reads.lock().push(at);
-        Ok(self.accounts.lock().get(address).cloned().unwrap_or_default())
+        if let Some(made_up) = self.accounts.lock().get(address) {
+            return Ok(made_up.clone());
+        }
+        let state = self.state(at);
+        let account = state.account(address).unwrap().unwrap_or_default();
+        let code = state.code(&account.code_hash).unwrap();
+        Ok((AccountView { nonce: account.nonce, balance: account.balance }, code))
+    }
+
+    /// The state of the chain itself.
+    fn state(&self, at: At) -> WorldState {
+        match at {
+            At::Block(height) => self.chain.state_at(height),
+            At::Pending => self.chain.last_state(),
+        }
     }
 
     fn ran(&self, at: At, request: CallRequest) {
@@ -101,10 +117,9 @@ impl StateReader for FakeSeat {
         &self,
         at: At,
         address: &Address,
-        _slots: &[B256],
+        slots: &[B256],
     ) -> Result<EIP1186AccountProofResponse, BackendError> {
-        let (account, _) = self.read(at, address)?;
-        Ok(EIP1186AccountProofResponse { balance: account.balance, ..Default::default() })
+        Ok(proof_response(self.state(at).prove(address, slots).unwrap()))
     }
 }
 

@@ -1,0 +1,198 @@
+//! The accounts of all domains in one trie, whose root is a network block's state root.
+//!
+//! ```text
+//!   shard 1  state ──┐ what changed          home of the address: its leaf there;
+//!   shard 2  state ──┼──────────────▶ trie   where that is a route, the leaf at its end
+//!   shard k  state ──┘
+//! ```
+//!
+//! Nobody signs this root: who trusts no node holds proofs against the headers of the shards.
+//!
+//! spec: Network N11; Domains D1–D4
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use alloy_primitives::{B256, keccak256};
+use anfs_primitives::crossing::route_code;
+use anfs_primitives::{ChainSpec, DomainId, DomainMap, Height};
+use anfs_state::{AccountLeaf, AccountTrie, StateError, WorldState};
+
+use super::block::Shards;
+use super::record::ShardRow;
+use crate::error::NodeError;
+use crate::genesis;
+
+/// Leaves that are put into the trie at once when all of them are gathered.
+const GATHERED_AT_ONCE: usize = 1 << 16;
+/// Blocks whose states are not there before everything is gathered anew: their differences would be most of it.
+const MISSED_MAX: u64 = 64;
+
+/// The state of each domain.
+type States = BTreeMap<DomainId, WorldState>;
+
+/// The accounts after a network block, if they are known.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    homes: Homes,
+    newest: Option<Newest>,
+}
+
+/// The accounts after the newest network block at which the states of all domains were at hand.
+struct Newest {
+    height: Height,
+    /// The heights of the domains' own blocks.
+    tips: BTreeMap<DomainId, Height>,
+    states: States,
+    trie: AccountTrie,
+}
+
+impl fmt::Debug for Newest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Newest").field("height", &self.height).finish_non_exhaustive()
+    }
+}
+
+impl Accounts {
+    /// The accounts that a network begins with.
+    pub(crate) fn genesis(spec: &ChainSpec) -> Result<Self, NodeError> {
+        let domains = (1u32..).map(DomainId).zip(&spec.shards).map(|(domain, _)| domain);
+        let states = domains.map(|domain| Ok((domain, genesis::first_header(spec, domain)?.1)));
+        let states = states.collect::<Result<States, NodeError>>()?;
+        let homes = Homes::new(states.keys().copied());
+        let trie = homes.gather(&states)?;
+        let tips = states.keys().map(|domain| (*domain, Height::ZERO)).collect();
+        Ok(Self { homes, newest: Some(Newest { height: Height::ZERO, tips, states, trie }) })
+    }
+
+    /// The accounts, if they are known.
+    pub(crate) fn trie(&self) -> Option<AccountTrie> {
+        self.newest.as_ref().map(|newest| newest.trie.clone())
+    }
+
+    /// Their root, if they are known.
+    pub(crate) fn root(&self) -> Option<B256> {
+        self.newest.as_ref().map(|newest| newest.trie.root())
+    }
+
+    /// Gathers everything anew at the next block.
+    pub(crate) fn forget(&mut self) {
+        self.newest = None;
+    }
+
+    /// The accounts after a network block after which the shards stand like this; `None` where a state is gone.
+    pub(crate) fn follow(
+        &mut self,
+        height: Height,
+        rows: &[ShardRow],
+        shards: &Shards,
+    ) -> Option<AccountTrie> {
+        let tips: BTreeMap<_, _> =
+            (1u32..).map(DomainId).zip(rows).map(|(domain, row)| (domain, row.tip)).collect();
+        let Some(states) = self.states(&tips, shards) else {
+            tracing::debug!(%height, "a shard's state is gone: the state root is not known here");
+            self.newest =
+                self.newest.take().filter(|newest| height.0.saturating_sub(newest.height.0) < MISSED_MAX);
+            return None;
+        };
+        let followed = self.newest.take().and_then(|newest| {
+            let changed = self.homes.changed(&newest.states, &states);
+            let changed = changed.inspect_err(|error| {
+                tracing::warn!(%height, %error, "what changed cannot be told: all accounts are gathered anew");
+            });
+            Some(newest.trie.apply(&changed.ok()?))
+        });
+        let gathered = followed.map_or_else(|| self.homes.gather(&states), Ok);
+        let gathered = gathered.inspect_err(|error| {
+            tracing::warn!(%height, %error, "the accounts cannot be gathered: the state root is not known here");
+        });
+        let trie = gathered.ok()?;
+        self.newest = Some(Newest { height, tips, states, trie: trie.clone() });
+        Some(trie)
+    }
+
+    fn states(&self, tips: &BTreeMap<DomainId, Height>, shards: &Shards) -> Option<States> {
+        let state = |domain: DomainId, tip: Height| {
+            let same = |newest: &&Newest| newest.tips.get(&domain) == Some(&tip);
+            let held = self.newest.as_ref().filter(same).and_then(|newest| newest.states.get(&domain));
+            held.cloned().or_else(|| shards.reader(domain)?.state(tip))
+        };
+        tips.iter().map(|(domain, tip)| Some((*domain, state(*domain, *tip)?))).collect()
+    }
+}
+
+/// Where addresses live, by their hashes.
+#[derive(Clone, Debug)]
+pub(crate) struct Homes {
+    map: DomainMap,
+    /// The domain that a route's code leads to, by its hash.
+    routes: BTreeMap<B256, DomainId>,
+}
+
+impl Homes {
+    fn new(domains: impl Iterator<Item = DomainId>) -> Self {
+        let routes: BTreeMap<_, _> = domains.map(|domain| (keccak256(route_code(domain)), domain)).collect();
+        let shards = u32::try_from(routes.len()).expect("validate() bounds the shards");
+        Self { map: DomainMap::new(shards), routes }
+    }
+
+    /// Where an account leads whose home has this leaf.
+    fn route(&self, leaf: &AccountLeaf) -> Option<DomainId> {
+        let AccountLeaf { info, .. } = leaf;
+        let bare = info.nonce == 1 && info.balance.is_zero();
+        self.routes.get(&info.code_hash).copied().filter(|_| bare)
+    }
+
+    /// The leaf of an address whose home has this one.
+    fn resident(
+        &self,
+        states: &States,
+        key: &B256,
+        at_home: Option<AccountLeaf>,
+    ) -> Result<Option<AccountLeaf>, StateError> {
+        match at_home.and_then(|leaf| self.route(&leaf)) {
+            Some(domain) => leaf(states, domain, key),
+            None => Ok(at_home),
+        }
+    }
+
+    /// All accounts, each once, as they are where they live.
+    fn gather(&self, states: &States) -> Result<AccountTrie, StateError> {
+        let mut trie = AccountTrie::default();
+        let mut leaves = BTreeMap::new();
+        for (domain, state) in states {
+            state.each_leaf::<StateError>(|key, at_home| {
+                if self.map.home_of_hash(key) == *domain {
+                    leaves.insert(*key, self.resident(states, key, Some(at_home))?);
+                }
+                if leaves.len() >= GATHERED_AT_ONCE {
+                    trie = trie.apply(&std::mem::take(&mut leaves));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(trie.apply(&leaves))
+    }
+
+    /// The accounts that may differ between two moments, as they are at the later one.
+    fn changed(
+        &self,
+        before: &States,
+        after: &States,
+    ) -> Result<BTreeMap<B256, Option<AccountLeaf>>, StateError> {
+        let mut changed = BTreeMap::new();
+        let none = WorldState::empty();
+        for (domain, state) in after {
+            for (key, now) in state.leaves_since(before.get(domain).unwrap_or(&none))? {
+                let home = self.map.home_of_hash(&key);
+                let at_home = if home == *domain { now } else { leaf(after, home, &key)? };
+                changed.insert(key, self.resident(after, &key, at_home)?);
+            }
+        }
+        Ok(changed)
+    }
+}
+
+fn leaf(states: &States, domain: DomainId, key: &B256) -> Result<Option<AccountLeaf>, StateError> {
+    states.get(&domain).map_or(Ok(None), |state| state.leaf(key))
+}
