@@ -27,6 +27,9 @@ pub(crate) struct SimArgs {
     /// Verifiers of the shard, 3f + 1 [default: as the seed draws it].
     #[arg(long, value_name = "N", conflicts_with = "scenario")]
     pub(crate) verifiers: Option<u16>,
+    /// Run whole networks: shards, the root, and coins that cross between them.
+    #[arg(long, conflicts_with_all = ["scenario", "trace", "verifiers"])]
+    pub(crate) network: bool,
     /// Run what this file describes, and hold the run to what it expects.
     #[arg(long, value_name = "FILE")]
     pub(crate) scenario: Option<PathBuf>,
@@ -48,4 +51,5 @@ clock, network and disk. The same seed and the same version of the program give 
 Examples:
   anfs sim --seed 42 --trace run.html     one run, as a picture
   anfs sim --seeds 1000 --threads 2       many runs
+  anfs sim --network --seeds 100          many networks of several shards
   anfs sim --scenario dead-generator.sim  a run that you describe";

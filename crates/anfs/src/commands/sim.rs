@@ -1,5 +1,6 @@
 //! `anfs sim`: one run, a described run, or many.
 
+mod network;
 mod swarm;
 
 use std::cell::RefCell;
@@ -23,6 +24,9 @@ pub(crate) fn run(args: &SimArgs, out: Output) -> Result<(), CommandError> {
     if args.verifiers.is_some_and(|n| n % 3 != 1 || usize::from(n) > VERIFIERS_MAX) {
         let words = format!("--verifiers must be 3f + 1 and at most {VERIFIERS_MAX}: 4, 7, 10, …");
         return Err(CommandError::Usage(words));
+    }
+    if args.network {
+        return network::command(args, out);
     }
     if let Some(seeds) = args.seeds {
         return swarm::run(args, seeds, out);

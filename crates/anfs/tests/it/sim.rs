@@ -115,3 +115,26 @@ fn flags_that_make_no_sense_are_refused() {
         assert!(err(&refused).contains(words), "{args:?}: {}", err(&refused));
     }
 }
+
+#[test]
+fn networks_are_run_and_summed_up() {
+    let one = sim(&["--network", "--seed", "3", "--twice"]);
+    assert!(one.status.success(), "{}", err(&one));
+    for words in
+        ["Network of seed 3", "root blocks", "across shards", "every coin accounted for", "the same twice"]
+    {
+        assert!(out(&one).contains(words), "{words} is not in {}", out(&one));
+    }
+    let many = |threads: &str| {
+        let args = ["--network", "--seeds", "8", "--first-seed", "40", "--threads", threads];
+        let mut value = json(&args);
+        value.as_object_mut().unwrap().remove("stepsPerSecond");
+        value
+    };
+    let networks = many("1");
+    assert_eq!((&networks["passed"], &networks["runs"]), (&true.into(), &8.into()));
+    assert!(networks["operations"].as_u64() > Some(1_000), "{networks}");
+    assert_eq!(many("3"), networks);
+    let wrong = sim(&["--network", "--trace", "a.html"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", err(&wrong));
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -18,7 +20,7 @@ use crate::sheet::Sheet;
 use crate::terminal::Style;
 
 /// Failed seeds that are listed.
-const FAILURES_SHOWN_MAX: usize = 20;
+pub(super) const FAILURES_SHOWN_MAX: usize = 20;
 /// Seeds between two notes of how far it is.
 const NOTE_EVERY: u64 = 100;
 
@@ -35,14 +37,22 @@ pub(super) fn run(args: &SimArgs, seeds: u64, out: Output) -> Result<(), Command
         return Err(CommandError::Usage("--first-seed and --seeds go beyond the largest seed".into()));
     };
     let started = Instant::now();
-    let mut swarm = all(args, end, &|done| {
-        if std::io::stderr().is_terminal() && done % NOTE_EVERY == 0 {
-            eprint!("\r{done} of {seeds} seeds");
-        }
-    });
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
-    }
+    let progress = Progress::of(seeds);
+    let mut swarm = for_each_seed(
+        args.first_seed..end,
+        args.threads,
+        |seed| {
+            let report = one(args, seed);
+            let like = !args.twice || one(args, seed) == report;
+            (report, like)
+        },
+        |swarm: &mut Swarm, (report, like): (Report, bool)| {
+            swarm.unlike.extend((!like).then_some(report.seed));
+            swarm.summary.add(report);
+            progress.note(swarm.summary.runs);
+        },
+    );
+    drop(progress);
     swarm.summary.failed.sort_by_key(|report| report.seed);
     swarm.unlike.sort_unstable();
     let rate = rate(swarm.summary.counts.events, started);
@@ -77,24 +87,50 @@ pub(super) fn run(args: &SimArgs, seeds: u64, out: Output) -> Result<(), Command
     )))
 }
 
-/// Runs the seeds; each thread takes the next one that nobody has taken.
-fn all(args: &SimArgs, end: u64, progress: &(dyn Fn(u64) + Sync)) -> Swarm {
-    let next = AtomicU64::new(args.first_seed);
-    let total = Mutex::new(Swarm::default());
+/// How far a swarm is, on a terminal.
+pub(super) struct Progress(Option<u64>);
+
+impl Progress {
+    /// Of so many seeds.
+    pub(super) fn of(seeds: u64) -> Self {
+        Self(std::io::stderr().is_terminal().then_some(seeds))
+    }
+
+    pub(super) fn note(&self, done: u64) {
+        if let Self(Some(seeds)) = self
+            && done.is_multiple_of(NOTE_EVERY)
+        {
+            eprint!("\r{done} of {seeds} seeds");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// Runs the seeds; each thread takes the next one that nobody has taken. What comes of them is added up one at a time.
+pub(super) fn for_each_seed<T: Default + Send, R>(
+    seeds: Range<u64>,
+    threads: NonZeroUsize,
+    run: impl Fn(u64) -> R + Sync,
+    add: impl Fn(&mut T, R) + Sync,
+) -> T {
+    let (next, total) = (AtomicU64::new(seeds.start), Mutex::new(T::default()));
     std::thread::scope(|scope| {
-        for _ in 0..args.threads.get() {
+        for _ in 0..threads.get() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
+                    if seed >= seeds.end {
                         break;
                     }
-                    let report = one(args, seed);
-                    let like = !args.twice || one(args, seed) == report;
-                    let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    total.summary.add(report);
-                    total.unlike.extend((!like).then_some(seed));
-                    progress(total.summary.runs);
+                    let done = run(seed);
+                    add(&mut *total.lock().unwrap_or_else(std::sync::PoisonError::into_inner), done);
                 }
             });
         }
@@ -106,7 +142,7 @@ fn one(args: &SimArgs, seed: u64) -> Report {
     World::new(draw_with(seed, args.verifiers)).run()
 }
 
-fn rate(events: u64, started: Instant) -> u64 {
+pub(super) fn rate(events: u64, started: Instant) -> u64 {
     let micros = started.elapsed().as_micros().max(1);
     u64::try_from(u128::from(events) * 1_000_000 / micros).unwrap_or(u64::MAX)
 }
@@ -161,7 +197,7 @@ impl Swarm {
     }
 }
 
-fn table(sheet: &mut Sheet, counts: &BTreeMap<&'static str, u64>) {
+pub(super) fn table(sheet: &mut Sheet, counts: &BTreeMap<&'static str, u64>) {
     if counts.is_empty() {
         sheet.line("  none");
     }
