@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_signer_local::{LocalSignerError, MnemonicBuilder, PrivateKeySigner};
 use anfs_crypto::bls;
 use anfs_primitives::header::DOMAINS_MAX;
-use anfs_primitives::spec::{EvmFork, ShardSpec, SpecError};
+use anfs_primitives::spec::{EvmFork, IssuanceSpec, ShardSpec, SpecError};
 use anfs_primitives::{
     ChainSpec, DomainId, DomainMap, GenesisAccount, NetworkId, SealedHeader, SealedRootHeader, SeatIndex,
     ValidatorSpec,
@@ -111,6 +111,7 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         root_block_ms: choices.slot_ms * 2,
         root_timeout_ms: (choices.slot_ms * 16).max(4_000),
         max_supply: U256::from(1_000_000_000_u64) * U256::from(AFS),
+        issuance: IssuanceSpec::NONE,
         shards: (1..=choices.shards).map(DomainId).map(shard).collect(),
         accounts,
     };
