@@ -12,17 +12,17 @@ contract Rewards {
     Seats private constant SEATS = Seats(0x0000000000000000000000000000000000000A00);
     /// The protocol itself.
     address private constant SYSTEM = 0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE;
-    /// Parts of a wei that are counted: 2^64 to one.
-    uint256 private constant FRACTIONS = 64;
+    /// Parts of a wei that are counted: 2^128 to one. All coins that there may be, so divided, are far below 2^256.
+    uint256 private constant FRACTIONS = 128;
 
     /// Wei issued to all seats since genesis.
     uint256 public issued;
     /// Wei paid out since genesis.
     uint256 public paid;
-    /// Issued to each wei of stake since genesis, in 2^-64 wei.
+    /// Issued to each wei of stake since genesis, in 2^-128 wei.
     uint256 public perStake;
 
-    /// What the last division left over, in 2^-64 wei.
+    /// What the last division left over, in 2^-128 wei.
     uint256 private rest;
     /// `perStake` when a seat was last paid.
     mapping(uint256 place => uint256) private settled;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The root has no transactions of its own: whatever happens in it came with a message, or is the protocol's. spec:
-//! PROTOCOL §6, §11; Domains R1–R5
+//! PROTOCOL §6, §11; Domains R1–R6
 
 use std::collections::BTreeMap;
 

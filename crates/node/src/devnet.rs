@@ -19,7 +19,7 @@ use crate::error::NodeError;
 use crate::genesis::{self, GenesisChoices};
 use crate::network::{NetworkBackend, NetworkFollower, NetworkSources, NetworkView};
 use crate::record;
-use crate::root::{InProcessNetwork, RootChain, RootLink, genesis_root};
+use crate::root::{InProcessNetwork, RootChain, RootLink, root_chain};
 use crate::seat::Seat;
 use crate::transport::InProcessHub;
 
@@ -100,7 +100,7 @@ impl Devnet {
         let spec = Arc::new(load_or_create_spec(&folder.path, &config.genesis, clock.as_ref())?);
         let shown = match spec.shards.len() {
             1 => None,
-            _ => Some(Arc::new(RootChain::new(genesis_root(&spec)?.header))),
+            _ => Some(Arc::new(root_chain(&spec)?)),
         };
         let plans = plans(&spec, &folder.path, &config, &clock, shown.as_ref());
         // Recovery reads disks and executes blocks: it must not hold up the runtime's threads.

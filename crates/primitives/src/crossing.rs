@@ -60,7 +60,7 @@ impl DomainMap {
     #[must_use]
     pub fn home(self, address: &Address) -> DomainId {
         if self.shards > 1 && is_root_contract(address) {
-            return DomainId(0);
+            return DomainId::ROOT;
         }
         let hash = keccak256(address);
         let prefix = u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes"));
@@ -325,7 +325,7 @@ mod tests {
             (address!("0100000000000000000000000000000000000a00"), false),
         ] {
             assert_eq!(is_root_contract(&address), is_one);
-            assert_eq!(DomainMap::new(2).home(&address) == DomainId(0), is_one);
+            assert_eq!(DomainMap::new(2).home(&address) == DomainId::ROOT, is_one);
             assert_eq!(DomainMap::new(1).home(&address), DomainId(1));
         }
     }

@@ -12,4 +12,5 @@ mod history;
 mod lifecycle;
 mod light;
 mod record;
+mod root_contracts;
 mod sim;

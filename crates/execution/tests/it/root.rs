@@ -6,8 +6,8 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
 use anfs_execution::root::{RootOutcome, root_genesis, run_root};
 use anfs_execution::simulate::{Limits, Simulator};
-use anfs_execution::system::{REWARDS, RootContracts as Calls, SEATS, root_accounts};
-use anfs_execution::{BlockEnv, DomainEnv, ExecutionError};
+use anfs_execution::system::{REWARDS, RootContracts as Calls, SEATS, SYSTEM_ADDRESS, root_accounts};
+use anfs_execution::{BlockEnv, DomainEnv, ExecutionError, Refusal};
 use anfs_primitives::crossing::root_contract;
 use anfs_primitives::{
     BlsPublicKey, BlsSignature, CrossCall, CrossMessage, DomainId, DomainMap, GasPayment, MessageBody,
@@ -79,8 +79,8 @@ impl Root {
         self.state = self.state.apply(&outcome.block.changes).unwrap();
         let crossing = outcome.block.crossing.as_ref().expect("it is a domain");
         (self.place.sent, self.place.consumed) = (crossing.sent.clone(), crossing.consumed.clone());
-        let held =
-            [SEATS, REWARDS, root_contract(0xff)].map(|address| self.balance(address)).into_iter().sum();
+        let holders = [SEATS, REWARDS, SYSTEM_ADDRESS, root_contract(0xff)];
+        let held = holders.map(|address| self.balance(address)).into_iter().sum();
         let gained = self.held + crossing.value_in + issued;
         assert_eq!(gained, held + crossing.value_out + outcome.block.burned, "coins of the root");
         self.held = held;
@@ -204,6 +204,23 @@ fn only_the_protocol_assigns_and_distributes_and_its_contracts_take_no_coins_but
     );
     assert_eq!(root.balance(root_contract(0xff)), U256::from(5));
     assert_eq!(root.ask(SEATS, &Calls::countCall {}), U256::from(2));
+}
+
+/// A captured shard may put any sender into a message.
+#[test]
+fn nobody_speaks_for_the_protocol_or_for_a_contract_of_the_root() {
+    let mut root = Root::new(1);
+    for sender in [SYSTEM_ADDRESS, SEATS, REWARDS] {
+        let mut message = root.call(REWARDS, 0, &Calls::distributeCall { amount: coins(1) });
+        if let MessageBody::Call(call) = &mut message.body {
+            call.sender = sender;
+        }
+        let outcome = root.block(U256::ZERO, &[message]);
+        assert!(!success(&outcome));
+        let [leg] = outcome.block.crossing.as_ref().unwrap().legs.as_slice() else { panic!("one call") };
+        assert!(matches!(leg.refused, Some(Refusal::Unbelieved { .. })), "{:?}", leg.refused);
+    }
+    assert!(root.ask(REWARDS, &Calls::issuedCall {}).is_zero());
 }
 
 #[test]

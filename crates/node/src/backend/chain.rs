@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, SyncInfo};
 use anfs_primitives::{BlockHash, Height};
 use anfs_rpc::{AccountView, At, BackendError, ChainReader, ShownBlock, StateReader};
-use anfs_state::{StateRead, WorldState};
+use anfs_state::{AccountProof, StateRead, WorldState};
 
 use super::{SeatBackend, Served};
 use crate::error::NodeError;
@@ -103,23 +103,23 @@ impl StateReader for SeatBackend {
     ) -> Result<EIP1186AccountProofResponse, BackendError> {
         let seat = self.seat();
         let proof = seat.state_at(at)?.prove(address, slots).map_err(NodeError::from)?;
-        let account = proof.info.unwrap_or_default();
-        Ok(EIP1186AccountProofResponse {
-            address: *address,
-            balance: account.balance,
-            code_hash: account.code_hash,
-            nonce: account.nonce,
-            storage_hash: proof.storage_root,
-            account_proof: proof.account_proof,
-            storage_proof: proof
-                .storage
-                .into_iter()
-                .map(|slot| EIP1186StorageProof {
-                    key: slot.slot.into(),
-                    value: slot.value,
-                    proof: slot.proof,
-                })
-                .collect(),
-        })
+        Ok(proof_response(address, proof))
+    }
+}
+
+/// A proof as Ethereum's clients write it.
+pub(crate) fn proof_response(address: &Address, proof: AccountProof) -> EIP1186AccountProofResponse {
+    let account = proof.info.unwrap_or_default();
+    let slots = proof.storage.into_iter();
+    EIP1186AccountProofResponse {
+        address: *address,
+        balance: account.balance,
+        code_hash: account.code_hash,
+        nonce: account.nonce,
+        storage_hash: proof.storage_root,
+        account_proof: proof.account_proof,
+        storage_proof: slots
+            .map(|slot| EIP1186StorageProof { key: slot.slot.into(), value: slot.value, proof: slot.proof })
+            .collect(),
     }
 }

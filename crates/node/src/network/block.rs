@@ -14,6 +14,7 @@ use anfs_state::ordered_root_of;
 use super::completion::{Spot, Way};
 use super::record::Entry;
 use crate::error::NodeError;
+use crate::root::RootDomain;
 
 /// A network block.
 #[derive(Debug)]
@@ -60,16 +61,23 @@ impl ShownBlock for NetworkBlock {
     }
 }
 
-/// The decided blocks of all shards.
+/// The blocks of all domains: the root's executed ones, and the decided ones of the shards.
 #[derive(Debug, Clone)]
-pub(crate) struct Shards(pub(crate) Vec<Arc<dyn ChainReader>>);
+pub(crate) struct Domains {
+    pub(crate) root: Arc<RootDomain>,
+    /// Domain 1 first.
+    pub(crate) shards: Vec<Arc<dyn ChainReader>>,
+}
 
-impl Shards {
-    pub(crate) fn reader(&self, domain: DomainId) -> Option<&Arc<dyn ChainReader>> {
-        self.0.get(usize::try_from(domain.0).ok()?.checked_sub(1)?)
+impl Domains {
+    pub(crate) fn reader(&self, domain: DomainId) -> Option<&dyn ChainReader> {
+        match usize::try_from(domain.0).ok()?.checked_sub(1) {
+            None => Some(&*self.root),
+            Some(shard) => self.shards.get(shard).map(|reader| &**reader),
+        }
     }
 
-    /// A shard's block, if it is decided and visible here.
+    /// A domain's block, if it is decided and visible here.
     pub(crate) fn block(
         &self,
         domain: DomainId,
@@ -78,7 +86,7 @@ impl Shards {
         let Some(reader) = self.reader(domain) else { return Ok(None) };
         let block = reader.block(height).map_err(|error| NodeError::Network {
             height,
-            detail: format!("block {height} of shard {domain} cannot be read: {error}"),
+            detail: format!("block {height} of domain {domain} cannot be read: {error}"),
         })?;
         Ok(block.filter(|block| block.shard().is_some()))
     }
@@ -86,7 +94,7 @@ impl Shards {
 
 /// Reads shard blocks that are known to be there, each once.
 struct Library<'a> {
-    shards: &'a Shards,
+    domains: &'a Domains,
     /// The network block that is put together, for error messages.
     height: Height,
     read: BTreeMap<(DomainId, Height), Arc<dyn ShownBlock>>,
@@ -99,21 +107,21 @@ impl Library<'_> {
             return Ok(block.clone());
         }
         let block =
-            self.shards.block(spot.domain, spot.height)?.ok_or_else(|| self.missing(spot, "block"))?;
+            self.domains.block(spot.domain, spot.height)?.ok_or_else(|| self.missing(spot, "block"))?;
         self.read.insert(key, block.clone());
         Ok(block)
     }
 
     fn missing(&self, spot: &Spot, what: &str) -> NodeError {
         let Spot { domain, height, index } = spot;
-        let detail = format!("{what} {index} of block {height} of shard {domain} is missing");
+        let detail = format!("{what} {index} of block {height} of domain {domain} is missing");
         NodeError::Network { height: self.height, detail }
     }
 }
 
 /// Reads the transactions of these ways and makes one receipt of each one's legs.
-pub(crate) fn body(shards: &Shards, height: Height, listed: &[Way]) -> Result<Body, NodeError> {
-    let mut library = Library { shards, height, read: BTreeMap::new() };
+pub(crate) fn body(domains: &Domains, height: Height, listed: &[Way]) -> Result<Body, NodeError> {
+    let mut library = Library { domains, height, read: BTreeMap::new() };
     let mut body = Body::default();
     let mut cumulative_gas_used = 0u64;
     for way in listed {

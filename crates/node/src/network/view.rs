@@ -13,9 +13,9 @@ use anfs_store::{RecordLog, RecordLogOptions};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 
-use super::block::{self, NetworkBlock, Shards};
+use super::block::{self, Domains, NetworkBlock};
 use super::completion::{Open, OpenWay, Spot, Way, apply};
-use super::record::{Entry, MAGIC, Record, ShardRow, Shown};
+use super::record::{DomainRow, Entry, MAGIC, Record, Shown};
 use crate::chain::ChainLimits;
 use crate::error::NodeError;
 use crate::feed::HEADS_BUFFERED;
@@ -44,7 +44,7 @@ pub struct NetworkSources {
 pub struct NetworkView {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) root: Arc<RootChain>,
-    pub(crate) shards: Shards,
+    pub(crate) domains: Domains,
     pub(crate) log: RecordLog,
     genesis: Arc<NetworkBlock>,
     pub(crate) recent: RwLock<Recent>,
@@ -106,7 +106,7 @@ impl NetworkView {
         let log = RecordLog::open(disk, &options)?;
         let genesis = Arc::new(genesis_block(&spec, root.genesis()));
         let view = Self {
-            shards: Shards(shards),
+            domains: Domains { root: root.domain().clone(), shards },
             log,
             recent: RwLock::default(),
             open: RwLock::default(),
@@ -194,7 +194,7 @@ impl NetworkView {
             return Ok(known);
         }
         let Some(record) = self.record(height)? else { return Ok(None) };
-        let body = block::body(&self.shards, height, &record.entry.listed)?;
+        let body = block::body(&self.domains, height, &record.entry.listed)?;
         Ok(Some(Arc::new(NetworkBlock { entry: record.entry, body })))
     }
 
@@ -291,7 +291,7 @@ impl NetworkView {
 
     /// The shard block that executed a transaction, final or not.
     pub(crate) fn executed(&self, hash: &B256) -> Result<Option<Spot>, NodeError> {
-        for (domain, shard) in (1u32..).map(DomainId).zip(&self.shards.0) {
+        for (domain, shard) in (1u32..).map(DomainId).zip(&self.domains.shards) {
             let found = shard.transaction(hash).map_err(|error| NodeError::Network {
                 height: self.height(),
                 detail: format!("transactions of shard {domain} cannot be looked up: {error}"),
@@ -346,13 +346,13 @@ impl NetworkView {
     /// Which shard is home to an address.
     #[must_use]
     pub fn map(&self) -> DomainMap {
-        DomainMap::new(u32::try_from(self.shards.0.len()).unwrap_or(u32::MAX).max(1))
+        DomainMap::new(u32::try_from(self.domains.shards.len()).unwrap_or(u32::MAX).max(1))
     }
 }
 
-/// A shard after a network block.
-pub(crate) fn row(entry: &Entry, domain: DomainId) -> Option<&ShardRow> {
-    entry.shards.get(usize::try_from(domain.0).ok()?.checked_sub(1)?)
+/// A domain after a network block.
+pub(crate) fn row(entry: &Entry, domain: DomainId) -> Option<&DomainRow> {
+    entry.domains.get(usize::try_from(domain.0).ok()?)
 }
 
 fn absent(height: Height) -> NodeError {
@@ -397,9 +397,12 @@ impl Recent {
 
 /// Block 0: what every shard starts from.
 fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader) -> NetworkBlock {
-    let held = crate::genesis::coins(spec).into_values();
-    let tips = root.tips.iter().zip(held);
-    let shards = tips.map(|(tip, held)| ShardRow { tip: tip.height, hash: tip.hash, held }).collect();
+    let coins = crate::genesis::coins(spec);
+    let held = |domain| coins.get(&domain).copied().unwrap_or_default();
+    let first = DomainRow { tip: Height::ZERO, hash: root.hash(), held: held(DomainId::ROOT) };
+    let tips = (1u32..).map(DomainId).zip(&root.tips);
+    let tips = tips.map(|(domain, tip)| DomainRow { tip: tip.height, hash: tip.hash, held: held(domain) });
+    let domains = std::iter::once(first).chain(tips).collect();
     let body = block::Body::default();
     let (receipts_root, logs_bloom) = body.receipts_root();
     let shown = Shown {
@@ -416,7 +419,7 @@ fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader) -> NetworkBlock {
         timestamp: root.timestamp_ms / 1000,
         size: anfs_primitives::encode(root.header()).len() as u64,
     };
-    NetworkBlock { entry: Arc::new(Entry { shown, shards, listed: Vec::new() }), body }
+    NetworkBlock { entry: Arc::new(Entry { shown, domains, listed: Vec::new() }), body }
 }
 
 /// What all shards may use in a block each, or what was used if that is more: several blocks of a shard, and legs in

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::network::follow::Progress;
 use crate::network::{NetworkFollower, NetworkSources, NetworkView};
-use crate::root::RootChain;
+use crate::root::{RootChain, RootDomain, RootExecuted};
 use crate::testing;
 
 /// Base fee of every hand-made block.
@@ -87,13 +87,14 @@ fn shard_block(header: SealedHeader, content: Content) -> Arc<RpcBlock> {
         size: 1000,
         transactions: transactions.into(),
         receipts: receipts.into(),
-        crossing: Arc::new(BlockCrossing {
-            arrivals: content.arrivals.try_into().unwrap(),
-            sent: content.sent.try_into().unwrap(),
-        }),
+        crossing: Arc::new(crossing_of(content.arrivals, content.sent)),
         certificate: None,
         header,
     })
+}
+
+fn crossing_of(arrivals: Vec<Arrival>, sent: Vec<CrossMessage>) -> BlockCrossing {
+    BlockCrossing { arrivals: arrivals.try_into().unwrap(), sent: sent.try_into().unwrap() }
 }
 
 impl ChainReader for FakeShard {
@@ -136,8 +137,11 @@ impl Scene {
         let folder = TempDir::new().unwrap();
         let genesis = |domain| spec.genesis_header(DomainId(domain), EMPTY_ROOT, EMPTY_ROOT);
         let chains: Vec<_> = (1..=shards).map(|domain| FakeShard::new(genesis(domain))).collect();
-        let root = Arc::new(RootChain::new(root_header(Height::ZERO, B256::ZERO, &chains).seal()));
         let spec = Arc::new(spec);
+        let header = root_header(Height::ZERO, B256::ZERO, &chains).seal();
+        let first = RootExecuted::made_up(&spec, &header, BlockCrossing::default());
+        let domain = Arc::new(RootDomain::new(spec.clone(), &first));
+        let root = Arc::new(RootChain::new(header, domain));
         let view = Arc::new(open(&spec, &root, &chains, index(&folder)));
         Self { spec, root, shards: chains, view, lanes: BTreeMap::new(), folder }
     }
@@ -182,8 +186,13 @@ impl Scene {
         height
     }
 
-    /// The root makes all decided blocks final, in its order.
+    /// The root makes all decided blocks final, in its order, and does nothing itself.
     pub(super) fn finalise(&self) -> Height {
+        self.finalise_and(Content::default())
+    }
+
+    /// As [`Self::finalise`]; the root's block, once executed, comes to this.
+    pub(super) fn finalise_and(&self, content: Content) -> Height {
         let parent = self.root.head();
         let height = parent.height.next();
         let mut references = Vec::new();
@@ -210,7 +219,14 @@ impl Scene {
             signers: Default::default(),
             signature: BlsSignature::ZERO,
         };
-        let block = Arc::new(RootBlock { header, references: references.try_into().unwrap() });
+        let crossing = crossing_of(content.arrivals, content.sent);
+        self.root.domain().publish(&RootExecuted::made_up(&self.spec, &header, crossing));
+        let block = Arc::new(RootBlock {
+            header,
+            references: references.try_into().unwrap(),
+            inbound: Default::default(),
+            parent_commit: None,
+        });
         self.root.publish(&Arc::new(CertifiedRootBlock { block, certificate }));
         height
     }
@@ -278,6 +294,9 @@ fn root_header(height: Height, parent: B256, shards: &[Arc<FakeShard>]) -> RootH
         timestamp_ms: 1_700_000_000_000 + height.0 * 500,
         references_root: B256::with_last_byte(0x11),
         tips: tips.collect::<Vec<_>>().try_into().unwrap(),
+        inbound_root: B256::ZERO,
+        parent_commit: B256::ZERO,
+        execution: Default::default(),
         supply: Supply::default(),
     }
 }
