@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use eyre::Result;
 
-use crate::cli::{CiArgs, FuzzArgs, SimArgs, TestArgs};
+use crate::cli::{CiArgs, ContractsArgs, FuzzArgs, SimArgs, TestArgs};
 use crate::process::execute;
 use crate::repo::Repo;
-use crate::{fuzz, mutants, sim, test, tidy};
+use crate::{contracts, fuzz, mutants, sim, test, tidy};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ pub(crate) fn run(repo: &Repo, args: &CiArgs) -> Result<()> {
         tests = test::run(repo, &TestArgs::default())?;
         Ok(())
     });
+    step(&mut steps, "contracts", || contracts::run(repo, &ContractsArgs { check: true }));
     step(&mut steps, "sim", || {
         let args = SimArgs { seeds: sim::CI_SEEDS, from: 0, threads: 2, verifiers: None, twice: false };
         sim::run(repo, &args)

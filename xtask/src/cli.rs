@@ -52,6 +52,10 @@ pub(crate) enum Command {
     Sim(SimArgs),
     /// Break the consensus rules one by one in a copy of the sources; fails when nothing finds one.
     Mutants(MutantsArgs),
+    /// Compile the contracts in contracts/src into contracts/artifacts.
+    ///
+    /// The compiler is one of the client suites' npm packages, which are installed first.
+    Contracts(ContractsArgs),
     /// Run Ethereum's state tests (GeneralStateTests, JSON) from a folder.
     ///
     /// Every file below the folder that ends in .json must be a state test. Cases of Cancun, Prague and Osaka run,
@@ -146,6 +150,13 @@ pub(crate) struct MutantsArgs {
     /// Compiler processes, and seeds that are run at the same time.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContractsArgs {
+    /// Change nothing; fail where an artifact is not what the sources compile to.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Debug, Args)]

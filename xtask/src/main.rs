@@ -1,9 +1,10 @@
-//! The repository's one entry: `cargo xtask setup|test|tidy|ci|bench|fuzz|sim|mutants|evm-tests`.
+//! The repository's one entry: `cargo xtask setup|test|tidy|ci|bench|fuzz|sim|mutants|contracts|evm-tests`.
 
 mod bench;
 mod ci;
 mod cli;
 mod clients;
+mod contracts;
 mod devnet;
 mod fuzz;
 mod mutants;
@@ -42,6 +43,7 @@ fn run(command: Command) -> eyre::Result<()> {
         Command::Fuzz(args) => fuzz::run(&repo, &args),
         Command::Sim(args) => sim::run(&repo, &args),
         Command::Mutants(args) => mutants::run(&repo, &args),
+        Command::Contracts(args) => contracts::run(&repo, &args),
         Command::EvmTests(args) => bench::evm_tests(&repo, &args),
     }
 }

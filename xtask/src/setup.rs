@@ -15,12 +15,8 @@ const PYTHON_MINOR_MIN: u64 = 10;
 pub(crate) fn run(repo: &Repo) -> Result<()> {
     let missing = missing_tools();
     ensure!(missing.is_empty(), "cannot set up the client suites:\n  - {}", missing.join("\n  - "));
+    node_packages(repo)?;
     let clients = repo.clients();
-    let wanted = read_all(&clients, &["package.json", "package-lock.json"])?;
-    let stamp = clients.join("node_modules/.anfs-setup");
-    once(&stamp, &wanted, "npm packages of tests/clients", || {
-        execute(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&clients))
-    })?;
     let wanted = read_all(&clients, &["requirements.txt"])?;
     let stamp = clients.join(".venv/.anfs-setup");
     once(&stamp, &wanted, "Python packages of tests/clients", || {
@@ -45,6 +41,16 @@ pub(crate) fn run(repo: &Repo) -> Result<()> {
     })?;
     println!("setup: ready");
     Ok(())
+}
+
+/// Installs the Node packages alone, of which the Solidity compiler is one.
+pub(crate) fn node_packages(repo: &Repo) -> Result<()> {
+    let clients = repo.clients();
+    let wanted = read_all(&clients, &["package.json", "package-lock.json"])?;
+    let stamp = clients.join("node_modules/.anfs-setup");
+    once(&stamp, &wanted, "npm packages of tests/clients", || {
+        execute(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&clients))
+    })
 }
 
 /// Installs unless the stamp holds what is wanted, and writes the stamp last.

@@ -1,5 +1,6 @@
-//! Draws the way of a transaction through the shards of a network.
+//! Draws the way of a transaction through the domains of a network.
 
+use anfs_primitives::DomainId;
 use anfs_rpc::network::{LegKind, LegReport, LegsReport};
 use serde_json::json;
 
@@ -64,8 +65,12 @@ fn line(leg: &LegReport, style: Style) -> String {
         LegKind::Credit => "credit",
         LegKind::Route => "route",
     };
+    let domain = match leg.place.domain {
+        DomainId::ROOT => "the root".to_owned(),
+        shard => format!("shard {shard}"),
+    };
     let mut words = vec![
-        format!("{kind} in shard {}, block {}", leg.place.domain, leg.place.height),
+        format!("{kind} in {domain}, block {}", leg.place.height),
         format!("final with {}", leg.place.root_height),
     ];
     match leg.success {
@@ -87,7 +92,7 @@ fn line(leg: &LegReport, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use alloy_primitives::{B256, U64};
-    use anfs_primitives::{DomainId, Height};
+    use anfs_primitives::Height;
     use anfs_rpc::network::BlockPlace;
 
     use super::*;
@@ -116,13 +121,13 @@ mod tests {
                 leg(LegKind::Transaction, 1, None, &[1, 2]),
                 leg(LegKind::Call, 2, Some(1), &[3]),
                 leg(LegKind::Route, 3, Some(2), &[]),
-                leg(LegKind::Credit, 1, Some(3), &[]),
+                leg(LegKind::Call, 0, Some(3), &[]),
             ],
         };
         let expected = "\
 transaction in shard 1, block 10 · final with 5 · succeeded
 ├─▶ call in shard 2, block 10 · final with 5 · succeeded · 34 000 gas · 1 log
-│   └─▶ credit in shard 1, block 10 · final with 5
+│   └─▶ call in the root, block 10 · final with 5 · succeeded · 34 000 gas · 1 log
 └─▶ route in shard 3, block 10 · final with 5
 1 message is still on the way
 ";

@@ -1,5 +1,6 @@
 //! The crate's one error type.
 
+use alloy_primitives::B256;
 use anfs_primitives::{BlockHash, Height, SeatIndex, View};
 
 use crate::crypto::CryptoError;
@@ -52,6 +53,20 @@ pub enum ConsensusError {
         ours: BlockHash,
         /// Shown by a valid certificate.
         theirs: BlockHash,
+    },
+    /// Executing a root block came to something else here than most of the stake has found: this node's state is damaged,
+    /// or more than a third of all stake is faulty.
+    #[error(
+        "executing root block {height} came to state {ours} here and to {theirs}, or to other receipts or messages, \
+         elsewhere. Stop this node and keep its data"
+    )]
+    Execution {
+        /// Its height.
+        height: Height,
+        /// The state root that this node has found.
+        ours: B256,
+        /// The one that was decided.
+        theirs: B256,
     },
     /// A decided root block does not follow from those before it: more than a third of all stake is faulty, or this
     /// node's own view of the root is damaged.

@@ -16,6 +16,9 @@
 //!
 //! spec: PROTOCOL §2
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use alloy_primitives::B256;
 
 use crate::tags::{MERKLE_EMPTY, MERKLE_LEAF, MERKLE_NODE};
@@ -91,6 +94,53 @@ pub fn verify(root: &B256, count: usize, index: usize, leaf: &B256, siblings: &[
     siblings.next().is_none() && hash == *root
 }
 
+/// What a contiguous run of leaves lacks to make up the root: of each level the left neighbour, then the right one, lowest
+/// level first. `None` when the run is empty, or reaches beyond the leaves.
+#[must_use]
+pub fn prove_range(leaves: &[B256], range: Range<usize>) -> Option<Vec<B256>> {
+    if range.is_empty() || range.end > leaves.len() {
+        return None;
+    }
+    let mut level: Vec<B256> = leaves.iter().map(leaf_hash).collect();
+    let (mut start, mut end) = (range.start, range.end);
+    let mut beside = Vec::new();
+    while level.len() > 1 {
+        if !start.is_multiple_of(2) {
+            beside.push(level[start - 1]);
+        }
+        if !end.is_multiple_of(2) {
+            beside.extend(level.get(end));
+        }
+        fold_level(&mut level);
+        (start, end) = (start / 2, end.div_ceil(2));
+    }
+    Some(beside)
+}
+
+/// The root over `count` leaves of which these begin at `start`, with what [`prove_range`] says stands beside them; `None`
+/// when that is too little, too much, or does not fit.
+///
+/// The count must be known from elsewhere: a proof does not show it.
+#[must_use]
+pub fn root_of_range(count: usize, start: usize, leaves: &[B256], beside: &[B256]) -> Option<B256> {
+    let mut end = start.checked_add(leaves.len()).filter(|end| *end <= count && !leaves.is_empty())?;
+    let (mut start, mut width) = (start, count);
+    let mut level: VecDeque<B256> = leaves.iter().map(leaf_hash).collect();
+    let mut beside = beside.iter();
+    while width > 1 {
+        if !start.is_multiple_of(2) {
+            level.push_front(*beside.next()?);
+        }
+        if !end.is_multiple_of(2) && end < width {
+            level.push_back(*beside.next()?);
+        }
+        let folded = level.make_contiguous().chunks(2);
+        level = folded.map(|pair| pair.get(1).map_or(pair[0], |right| node_hash(&pair[0], right))).collect();
+        (start, end, width) = (start / 2, end.div_ceil(2), width.div_ceil(2));
+    }
+    if beside.next().is_none() { level.pop_front() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use alloy_primitives::b256;
@@ -141,6 +191,40 @@ mod tests {
                     assert_eq!(verify(&root, count, claimed, leaf, &proof), claimed == index);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_run_of_every_size_is_proven_and_only_in_its_place() {
+        for count in 0..18usize {
+            let leaves = leaves(count);
+            let root = root(&leaves);
+            assert_eq!(prove_range(&leaves, 0..count + 1), None);
+            for (start, end) in (0..count).flat_map(|start| (start + 1..=count).map(move |end| (start, end)))
+            {
+                let beside = prove_range(&leaves, start..end).unwrap();
+                let run = &leaves[start..end];
+                for claimed in 0..=count {
+                    let found = root_of_range(count, claimed, run, &beside);
+                    assert_eq!(
+                        found == Some(root),
+                        claimed == start,
+                        "{start}..{end} of {count} at {claimed}"
+                    );
+                }
+                let longer = [beside.as_slice(), &[B256::ZERO]].concat();
+                assert_eq!(root_of_range(count, start, run, &longer), None);
+                if let Some((_, shorter)) = beside.split_last() {
+                    assert_eq!(root_of_range(count, start, run, shorter), None);
+                }
+                if run.len() > 1 {
+                    assert_ne!(root_of_range(count, start, &run[1..], &beside), Some(root));
+                }
+                let mut other = run.to_vec();
+                other[0] = B256::repeat_byte(9);
+                assert_ne!(root_of_range(count, start, &other, &beside), Some(root));
+            }
+            assert_eq!(root_of_range(count, 0, &[], &[]), None);
         }
     }
 

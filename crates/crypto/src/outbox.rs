@@ -5,22 +5,22 @@
 //!                   └─ lane: destination, number of the first message, count, Merkle root over the ids
 //! ```
 //!
-//! A destination takes a lane's messages of one block together: the proof of the lane shows that none is left out.
+//! A shard takes a lane's messages of one block together: the proof of the lane shows that none is left out. The root
+//! takes as many of them as fit beside those of other shards: a stretch, with a proof of its place.
 //!
 //! spec: PROTOCOL §9; Domains D9
 
+use std::ops::Range;
+
 use alloy_primitives::{B256, U256};
-use anfs_primitives::{BoundedVec, CrossMessage, DomainId, NetworkId};
+use anfs_primitives::{BoundedVec, CrossMessage, DomainId, Height, InboundBatch, NetworkId, StretchProof};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::merkle;
 use crate::tags::OUTBOX_LANE;
 
-/// Messages of one block for one destination at most: more than its gas could pay for.
-pub const LANE_MESSAGES_MAX: usize = 1 << 20;
-
-/// Siblings of a lane at most: the depth of a tree over every domain that a network can have.
-const SIBLINGS_MAX: usize = 16;
+pub use anfs_primitives::root::LANE_MESSAGES_MAX;
+use anfs_primitives::root::LANE_SIBLINGS_MAX;
 
 /// The messages of one block for one destination, with the proof that these are all of them.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -32,7 +32,7 @@ pub struct LaneBatch {
     /// Which of them this is.
     pub index: u32,
     /// The lane's siblings on the way to the outbox root, lowest first.
-    pub siblings: BoundedVec<B256, SIBLINGS_MAX>,
+    pub siblings: BoundedVec<B256, LANE_SIBLINGS_MAX>,
 }
 
 /// What is wrong with a batch.
@@ -104,14 +104,7 @@ impl LaneBatch {
         if self.messages.is_empty() {
             return Err(BatchError::Empty);
         }
-        for ((index, message), want) in self.messages.iter().enumerate().zip(next..) {
-            if message.network != network || (message.source, message.destination) != lane {
-                return Err(BatchError::Lane { index });
-            }
-            if message.sequence != want {
-                return Err(BatchError::Sequence { index, have: message.sequence, want });
-            }
-        }
+        check_lane(&self.messages, network, lane, next)?;
         let leaf = lane_leaf(&self.messages.iter().collect::<Vec<_>>());
         let (lanes, index) = (self.lanes as usize, self.index as usize);
         if merkle::verify(outbox_root, lanes, index, &leaf, &self.siblings) {
@@ -133,6 +126,82 @@ impl LaneBatch {
     }
 }
 
+/// What a final block of a shard has sent on a lane, as its header and the one before it say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct LaneShare {
+    /// The block's outbox root.
+    pub outbox_root: B256,
+    /// Number of the first message.
+    pub first: u64,
+    /// How many there are; at least one.
+    pub count: u64,
+    /// Coins with all of them, in wei.
+    pub value: U256,
+}
+
+impl LaneBatch {
+    /// Takes some of the messages out, with their proof; `None` when there are none at these places.
+    #[must_use]
+    pub fn stretch(&self, source: DomainId, height: Height, range: Range<usize>) -> Option<InboundBatch> {
+        let ids: Vec<B256> = self.messages.iter().map(CrossMessage::id).collect();
+        let beside = merkle::prove_range(&ids, range.clone())?;
+        let proof = StretchProof {
+            beside: beside.try_into().ok()?,
+            lanes: self.lanes,
+            index: self.index,
+            siblings: self.siblings.clone(),
+        };
+        let messages = self.messages.get(range)?.to_vec().try_into().ok()?;
+        Some(InboundBatch { source, height, messages, proof })
+    }
+}
+
+/// Checks that these are messages of the block to the root, the first of them with the number `next`.
+///
+/// # Errors
+/// What is wrong with the first message that is, or [`BatchError::Root`].
+pub fn verify_stretch(
+    batch: &InboundBatch,
+    share: &LaneShare,
+    network: NetworkId,
+    next: u64,
+) -> Result<(), BatchError> {
+    if batch.messages.is_empty() {
+        return Err(BatchError::Empty);
+    }
+    check_lane(&batch.messages, network, (batch.source, DomainId::ROOT), next)?;
+    let ids: Vec<B256> = batch.messages.iter().map(CrossMessage::id).collect();
+    let (count, start) = (usize::try_from(share.count), next.checked_sub(share.first).map(usize::try_from));
+    let (Ok(count), Some(Ok(start))) = (count, start) else { return Err(BatchError::Root) };
+    let proof = &batch.proof;
+    let over = merkle::root_of_range(count, start, &ids, &proof.beside).ok_or(BatchError::Root)?;
+    let leaf = leaf_of(DomainId::ROOT, share.first, share.count, &over);
+    let (lanes, index) = (proof.lanes as usize, proof.index as usize);
+    if merkle::verify(&share.outbox_root, lanes, index, &leaf, &proof.siblings) {
+        Ok(())
+    } else {
+        Err(BatchError::Root)
+    }
+}
+
+/// Whether these are messages of the lane, and their numbers follow one another.
+fn check_lane(
+    messages: &[CrossMessage],
+    network: NetworkId,
+    lane: (DomainId, DomainId),
+    next: u64,
+) -> Result<(), BatchError> {
+    for ((index, message), want) in messages.iter().enumerate().zip(next..) {
+        if message.network != network || (message.source, message.destination) != lane {
+            return Err(BatchError::Lane { index });
+        }
+        if message.sequence != want {
+            return Err(BatchError::Sequence { index, have: message.sequence, want });
+        }
+    }
+    Ok(())
+}
+
 /// The messages by destination, ascending.
 fn lanes(messages: &[CrossMessage]) -> Vec<(DomainId, Vec<&CrossMessage>)> {
     let mut ordered: Vec<&CrossMessage> = messages.iter().collect();
@@ -146,11 +215,16 @@ fn lanes(messages: &[CrossMessage]) -> Vec<(DomainId, Vec<&CrossMessage>)> {
 /// The leaf of a lane, which has at least one message.
 fn lane_leaf(lane: &[&CrossMessage]) -> B256 {
     let ids: Vec<B256> = lane.iter().map(|message| message.id()).collect();
+    leaf_of(lane[0].destination, lane[0].sequence, ids.len() as u64, &merkle::root(&ids))
+}
+
+/// The leaf of a lane with so many messages from a number on, and the root over their ids.
+fn leaf_of(destination: DomainId, first: u64, count: u64, over: &B256) -> B256 {
     OUTBOX_LANE.sha256(&[
-        &lane[0].destination.0.to_be_bytes(),
-        &lane[0].sequence.to_be_bytes(),
-        &(ids.len() as u64).to_be_bytes(),
-        merkle::root(&ids).as_slice(),
+        &destination.0.to_be_bytes(),
+        &first.to_be_bytes(),
+        &count.to_be_bytes(),
+        over.as_slice(),
     ])
 }
 
@@ -212,6 +286,40 @@ mod tests {
                     prop_assert_eq!(check(&batch, &root, to, 5), Ok(()));
                 }
             }
+        }
+
+        #[test]
+        fn each_stretch_to_the_root_proves_itself_and_nothing_else(
+            counts in prop::collection::vec(1u64..9, 1..6), from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>(),
+        ) {
+            let sent = messages(&counts);
+            let lane = lane_batch(&sent, DomainId::ROOT).expect("each lane has messages");
+            let many = lane.messages.len();
+            let start = from.index(many);
+            let end = start + 1 + to.index(many - start);
+            let stretch = lane.stretch(SOURCE, Height(3), start..end).expect("within the lane");
+            let value = lane.messages.iter().map(CrossMessage::value).sum();
+            let share = LaneShare { outbox_root: outbox_root(&sent), first: 5, count: many as u64, value };
+            let next = 5 + start as u64;
+            let check = |batch: &InboundBatch, share: &LaneShare, next| verify_stretch(batch, share, NETWORK, next);
+            prop_assert_eq!(check(&stretch, &share, next), Ok(()));
+            prop_assert_eq!(lane.stretch(SOURCE, Height(3), start..many + 1), None);
+
+            let late = Err(BatchError::Sequence { index: 0, have: next, want: next + 1 });
+            prop_assert_eq!(check(&stretch, &share, next + 1), late);
+            let longer = LaneShare { count: share.count + 1, ..share };
+            prop_assert_eq!(check(&stretch, &longer, next), Err(BatchError::Root));
+            let elsewhere = LaneShare { first: 4, ..share };
+            prop_assert_eq!(check(&stretch, &elsewhere, next), Err(BatchError::Root));
+            let foreign = InboundBatch { source: DomainId(2), ..stretch.clone() };
+            prop_assert_eq!(check(&foreign, &share, next), Err(BatchError::Lane { index: 0 }));
+            let with = |edit: &dyn Fn(&mut Vec<CrossMessage>)| {
+                let mut messages = stretch.messages.to_vec();
+                edit(&mut messages);
+                InboundBatch { messages: messages.try_into().expect("few"), ..stretch.clone() }
+            };
+            prop_assert!(check(&with(&|all| drop(all.pop())), &share, next).is_err());
+            prop_assert_eq!(check(&with(&|all| all[0].origin = B256::ZERO), &share, next), Err(BatchError::Root));
         }
 
         #[test]

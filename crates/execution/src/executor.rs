@@ -1,7 +1,7 @@
 //! Executes the transactions of one block, one after the other.
 
 use alloy_primitives::map::{AddressMap, B256Map};
-use alloy_primitives::{Address, B256, Bloom, Log, U256, keccak256};
+use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U256, keccak256};
 use anfs_primitives::{Receipt, RecoveredTransaction};
 use anfs_state::{AccountInfo, StateChanges, StateError, StateRead, WorldState};
 use revm::context::TxEnv;
@@ -353,10 +353,22 @@ pub(crate) fn record_parent_hash<S: StateRead>(
     }
     let hash = revm::DatabaseRef::block_hash_ref(evm.db(), parent)
         .map_err(|crate::error::DatabaseError(error)| error)?;
-    let outcome = evm.system_call(HISTORY_STORAGE, hash.0.into());
+    system_call(evm, HISTORY_STORAGE, hash.0.into())
+}
+
+/// Calls a contract as the protocol itself.
+///
+/// # Errors
+/// [`ExecutionError::SystemCall`] when the call does not succeed; [`ExecutionError::State`].
+pub(crate) fn system_call<S: StateRead>(
+    evm: &mut Evm<Overlay<S>>,
+    contract: Address,
+    data: Bytes,
+) -> Result<(), ExecutionError> {
+    let outcome = evm.system_call(contract, data);
     let context = evm.context_mut();
     let mut state = context.journal_mut().finalize();
-    let failed = |reason: String| ExecutionError::SystemCall { contract: HISTORY_STORAGE, reason };
+    let failed = |reason: String| ExecutionError::SystemCall { contract, reason };
     match outcome {
         Ok(result) if result.is_success() => {
             // The caller of a system call is no account that the call leaves behind.

@@ -32,6 +32,7 @@ mod invalid;
 mod overlay;
 mod precompiles;
 mod revert;
+pub mod root;
 pub mod simulate;
 pub mod statetest;
 pub mod system;

@@ -17,9 +17,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::control::{Plan, ShardGroup};
 use crate::error::NodeError;
 use crate::genesis::{self, GenesisChoices};
-use crate::network::{NetworkBackend, NetworkFollower, NetworkSources, NetworkView, ShardChain};
+use crate::network::{DomainChain, NetworkBackend, NetworkFollower, NetworkSources, NetworkView};
 use crate::record;
-use crate::root::{InProcessNetwork, RootChain, RootLink, genesis_root};
+use crate::root::{InProcessNetwork, RootChain, RootLink, root_chain};
 use crate::seat::Seat;
 use crate::transport::InProcessHub;
 use crate::verified::Verified;
@@ -101,7 +101,7 @@ impl Devnet {
         let spec = Arc::new(load_or_create_spec(&folder.path, &config.genesis, clock.as_ref())?);
         let shown = match spec.shards.len() {
             1 => None,
-            _ => Some(Arc::new(RootChain::new(genesis_root(&spec)?.header))),
+            _ => Some(Arc::new(root_chain(&spec)?)),
         };
         let plans = plans(&spec, &folder.path, &config, &clock, shown.as_ref());
         // Recovery reads disks and executes blocks: it must not hold up the runtime's threads.
@@ -279,7 +279,7 @@ fn follow_network(
     backends: Vec<Backend>,
     folder: &Path,
 ) -> Result<(Option<NetworkFollower>, Backend), NodeError> {
-    let readers = shards.iter().map(|shard| shard.backend().clone() as Arc<dyn ShardChain>);
+    let readers = shards.iter().map(|shard| shard.backend().clone() as Arc<dyn DomainChain>);
     let sources = NetworkSources { spec, root, shards: readers.collect(), index: folder.join(NETWORK_FILE) };
     let follower = NetworkView::start(sources, &SystemDisk)?;
     let backend = NetworkBackend::new(follower.view().clone(), backends).serve();

@@ -1,15 +1,18 @@
 //! The chain spec of a development network, made from a mnemonic and a few choices.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_signer_local::{LocalSignerError, MnemonicBuilder, PrivateKeySigner};
 use anfs_crypto::bls;
+use anfs_execution::BlockEnv;
+use anfs_execution::root::root_genesis;
 use anfs_primitives::header::DOMAINS_MAX;
 use anfs_primitives::spec::{EvmFork, ShardSpec, SpecError};
 use anfs_primitives::{
-    ChainSpec, DomainId, DomainMap, GenesisAccount, NetworkId, SealedHeader, SealedRootHeader, SeatIndex,
-    ValidatorSpec,
+    ChainSpec, DomainId, DomainMap, GenesisAccount, IssuanceSpec, NetworkId, SealedHeader, SealedRootHeader,
+    SeatIndex, ValidatorSpec,
 };
 use anfs_state::{EMPTY_ROOT, WorldState};
 
@@ -82,6 +85,9 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         .map(|wallet| (wallet.address(), GenesisAccount { balance, ..GenesisAccount::default() }))
         .collect();
     accounts.extend(anfs_execution::system::genesis_accounts());
+    if choices.shards > 1 {
+        accounts.extend(anfs_execution::system::root_accounts());
+    }
     let seat = |domain, index: u16| validator(&choices.mnemonic, domain, SeatIndex(index));
     let shard = |domain| ShardSpec {
         generator: seat(domain, 0),
@@ -111,11 +117,26 @@ pub fn devnet_spec(choices: &GenesisChoices) -> Result<ChainSpec, NodeError> {
         root_block_ms: choices.slot_ms * 2,
         root_timeout_ms: (choices.slot_ms * 16).max(4_000),
         max_supply: U256::from(1_000_000_000_u64) * U256::from(AFS),
+        issuance: issuance(choices),
         shards: (1..=choices.shards).map(DomainId).map(shard).collect(),
         accounts,
     };
     spec.validate()?;
     Ok(spec)
+}
+
+/// What a development network issues: five hundredths of all coins that may ever be in the first year, a tenth less in each
+/// that follows. A network of one shard has no root, hence nobody who issues.
+fn issuance(choices: &GenesisChoices) -> IssuanceSpec {
+    if choices.shards == 1 {
+        return IssuanceSpec::NONE;
+    }
+    IssuanceSpec {
+        per_year: U256::from(50_000_000_u64) * U256::from(AFS),
+        decay_permille: 100,
+        // Ten root blocks, so that whoever tries it out sees it grow.
+        interval_ms: (choices.slot_ms * 20).min(30_000),
+    }
 }
 
 /// Root block 0, which makes the shards' genesis blocks final.
@@ -138,6 +159,34 @@ pub(crate) fn first_header(
     Ok((spec.genesis_header(domain, state.root(), EMPTY_ROOT).seal(), state))
 }
 
+/// What the root itself begins with: its system contracts with all seats assigned. A network of one shard has no root.
+///
+/// # Errors
+/// When the spec lacks a system contract.
+pub(crate) fn root_state(spec: &ChainSpec) -> Result<WorldState, NodeError> {
+    let accounts = residents(spec, DomainId::ROOT);
+    if spec.shards.len() == 1 {
+        return Ok(WorldState::genesis(&accounts)?);
+    }
+    let env = BlockEnv {
+        chain_id: spec.network.0,
+        fork: spec.evm_fork,
+        number: 0,
+        timestamp: spec.genesis_time_ms / 1000,
+        beneficiary: Address::ZERO,
+        gas_limit: spec.block_gas_limit,
+        base_fee: spec.initial_base_fee,
+        prevrandao: B256::ZERO,
+        ancestors: Arc::new(BTreeMap::new()),
+    };
+    let shards = (1u32..).map(DomainId).zip(&spec.shards);
+    let seats = shards.flat_map(|(domain, shard)| {
+        let holders = std::iter::once(&shard.generator).chain(&shard.verifiers);
+        (0u16..).map(SeatIndex).zip(holders).map(move |(seat, holder)| (domain, seat, holder))
+    });
+    Ok(root_genesis(env, &accounts, seats)?)
+}
+
 /// The accounts that a domain begins with: those that live there, and those that every domain has, whose coins are in
 /// the first. spec: Domains D1–D3
 fn residents(spec: &ChainSpec, domain: DomainId) -> BTreeMap<Address, GenesisAccount> {
@@ -155,10 +204,11 @@ fn residents(spec: &ChainSpec, domain: DomainId) -> BTreeMap<Address, GenesisAcc
     accounts.collect()
 }
 
-/// The coins that each domain begins with, in wei.
+/// The coins that each domain begins with, in wei; the root is among them where there is one.
 #[must_use]
 pub fn coins(spec: &ChainSpec) -> BTreeMap<DomainId, U256> {
-    let domains = (1u32..).map(DomainId).zip(&spec.shards).map(|(domain, _)| domain);
+    let shards = u32::try_from(spec.shards.len()).expect("validate() bounds the shards");
+    let domains = (u32::from(shards == 1)..=shards).map(DomainId);
     let held = |domain| residents(spec, domain).values().map(|account| account.balance).sum();
     domains.map(|domain| (domain, held(domain))).collect()
 }
@@ -208,15 +258,30 @@ mod tests {
         let spec = devnet_spec(&GenesisChoices { shards: 3, accounts: 20, ..choices() }).unwrap();
         assert_eq!(spec.shards[0], one.shards[0], "the first shard is that of a network of one");
         let coins = coins(&spec);
-        assert_eq!(coins.keys().copied().collect::<Vec<_>>(), [1, 2, 3].map(DomainId));
+        assert_eq!(coins.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3].map(DomainId));
         assert_eq!(coins.values().sum::<U256>(), spec.genesis_supply().unwrap());
-        assert!(coins.values().all(|coins| !coins.is_zero()));
-        for domain in coins.keys() {
+        assert!(coins.iter().all(|(domain, coins)| coins.is_zero() == (*domain == DomainId::ROOT)));
+        for domain in coins.keys().filter(|domain| **domain != DomainId::ROOT) {
             let (header, state) = first_header(&spec, *domain).unwrap();
             assert_eq!((header.domain, header.state_root), (*domain, state.root()));
             let history = anfs_state::StateRead::account(&state, &anfs_execution::system::HISTORY_STORAGE);
             assert!(history.unwrap().is_some(), "every domain has it");
         }
+    }
+
+    #[test]
+    fn the_root_begins_with_its_contracts_and_every_node_with_the_same() {
+        let spec = devnet_spec(&GenesisChoices { shards: 2, ..choices() }).unwrap();
+        let state = root_state(&spec).unwrap();
+        assert_eq!(state.root(), root_state(&spec).unwrap().root());
+        for address in [anfs_execution::system::SEATS, anfs_execution::system::REWARDS] {
+            assert!(anfs_state::StateRead::account(&state, &address).unwrap().is_some());
+            let shard = first_header(&spec, DomainId(1)).unwrap().1;
+            assert!(anfs_state::StateRead::account(&shard, &address).unwrap().is_none());
+        }
+        let mut without = spec;
+        without.accounts.remove(&anfs_execution::system::SEATS);
+        assert!(root_state(&without).is_err());
     }
 
     #[test]

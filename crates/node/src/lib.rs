@@ -62,7 +62,10 @@ pub use clock::{Clock, SystemClock};
 pub use context::{Health, Part};
 pub use devnet::{Devnet, DevnetConfig};
 pub use error::NodeError;
-pub use root::{InProcessNetwork, NetworkMailbox, NetworkMessage, NetworkTransport, RootChain, RootLink};
+pub use root::{
+    InProcessNetwork, NetworkMailbox, NetworkMessage, NetworkTransport, RootChain, RootDomain, RootExecuted,
+    RootLink,
+};
 pub use seat::{Seat, SeatConfig};
 pub use transport::{InProcessHub, Mailbox, Transport};
 pub use verified::Verified;

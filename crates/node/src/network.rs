@@ -33,6 +33,6 @@ mod tests;
 mod view;
 
 pub use backend::NetworkBackend;
-pub use block::ShardChain;
+pub use block::DomainChain;
 pub use follow::NetworkFollower;
 pub use view::{NetworkSources, NetworkView};

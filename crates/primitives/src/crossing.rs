@@ -55,13 +55,17 @@ impl DomainMap {
         self.shards
     }
 
-    /// The shard whose range of hash prefixes holds the address.
+    /// The shard whose range of hash prefixes holds the address; the root, if there is one, for the addresses of its own
+    /// contracts.
     #[must_use]
     pub fn home(self, address: &Address) -> DomainId {
+        if self.shards > 1 && is_root_contract(address) {
+            return DomainId::ROOT;
+        }
         self.home_of_hash(&keccak256(address))
     }
 
-    /// The shard that is home to the address with this keccak256.
+    /// The shard that is home to the address with this keccak256, if it is none of a contract of the root.
     #[must_use]
     pub fn home_of_hash(self, hashed_address: &B256) -> DomainId {
         let prefix = u64::from_be_bytes(hashed_address[..8].try_into().expect("a hash has 32 bytes"));
@@ -69,6 +73,24 @@ impl DomainMap {
         DomainId(1 + u32::try_from(index).expect("below the number of shards"))
     }
 }
+
+/// The address of one of the root's system contracts: `0x…0a00` and the 255 above. spec: Domains D3
+#[must_use]
+pub const fn root_contract(number: u8) -> Address {
+    let mut address = [0; 20];
+    address[18] = ROOT_CONTRACTS;
+    address[19] = number;
+    Address::new(address)
+}
+
+/// Whether an address is set aside for a system contract of the root.
+#[must_use]
+pub fn is_root_contract(address: &Address) -> bool {
+    *address == root_contract(address[19])
+}
+
+/// The last byte but one of the addresses of the root's contracts; all bytes before are zero.
+const ROOT_CONTRACTS: u8 = 0x0a;
 
 /// The first bytes of the code that marks an account as living elsewhere. Code of contracts cannot begin with `0xef`
 /// (EIP-3541), and EIP-7702 uses another second byte.
@@ -295,6 +317,21 @@ mod tests {
         #[test]
         fn a_route_reads_back(domain in any::<u32>()) {
             prop_assert_eq!(route_target(&route_code(DomainId(domain))), Some(DomainId(domain)));
+        }
+    }
+
+    #[test]
+    fn the_roots_contracts_are_at_home_in_the_root_if_there_is_one() {
+        for (address, is_one) in [
+            (address!("0000000000000000000000000000000000000a00"), true),
+            (address!("0000000000000000000000000000000000000aff"), true),
+            (address!("00000000000000000000000000000000000009ff"), false),
+            (address!("0000000000000000000000000000000000000b00"), false),
+            (address!("0100000000000000000000000000000000000a00"), false),
+        ] {
+            assert_eq!(is_root_contract(&address), is_one);
+            assert_eq!(DomainMap::new(2).home(&address) == DomainId::ROOT, is_one);
+            assert_eq!(DomainMap::new(1).home(&address), DomainId(1));
         }
     }
 

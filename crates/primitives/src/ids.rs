@@ -79,6 +79,11 @@ counter! {
     SeatIndex(u16)
 }
 
+impl DomainId {
+    /// The root's own domain.
+    pub const ROOT: Self = Self(0);
+}
+
 impl SeatIndex {
     /// The sequence generator's seat.
     pub const GENERATOR: Self = Self(0);

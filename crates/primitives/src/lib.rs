@@ -38,11 +38,11 @@ pub use ids::{BlockHash, DomainId, Epoch, Height, NetworkId, SeatIndex, Slot, Vi
 pub use message::{ConsensusMessage, Proposal};
 pub use receipt::{Receipt, ReceiptKind};
 pub use root::{
-    CertifiedRootBlock, RootBlock, RootCertificate, RootHash, RootHeader, RootMessage, RootProposal,
-    RootSeat, RootTally, RootTimeout, SealedRootHeader, SeatGroup, SeatSet, ShardReference, ShardTip,
-    SignedRootTimeout, Supply, TimeoutCertificate, TimeoutGroup,
+    CertifiedRootBlock, InboundBatch, RootBlock, RootCertificate, RootExecution, RootHash, RootHeader,
+    RootMessage, RootProposal, RootSeat, RootTally, RootTimeout, SealedRootHeader, SeatGroup, SeatSet,
+    ShardReference, ShardTip, SignedRootTimeout, StretchProof, Supply, TimeoutCertificate, TimeoutGroup,
 };
-pub use spec::{ChainSpec, GenesisAccount, SpecError, ValidatorSpec};
+pub use spec::{ChainSpec, GenesisAccount, Issuance, IssuanceSpec, SpecError, ValidatorSpec};
 pub use transaction::{RecoveredTransaction, SignedTransaction, TransactionError};
 pub use view::{HeightReport, NewView, SignedViewChange, ViewChange, ViewTimeout};
 pub use vote::{Fault, SignedVote, VoteKind, VoteTarget};

@@ -3,7 +3,9 @@
 //! A root block names shard blocks and thereby makes them final. Every seat of every shard votes on it; votes
 //! travel as tallies, so that whoever gathers them may add up before he passes on.
 //!
-//! spec: PROTOCOL §6; Root F1–F10
+//! spec: PROTOCOL §6; Root F1–F16
+
+mod domain;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -21,6 +23,11 @@ use crate::header::{DOMAINS_MAX, RootReference, SealedHeader, VERIFIERS_MAX};
 use crate::ids::{BlockHash, DomainId, Epoch, Height, NetworkId, SeatIndex, View};
 use crate::vote::VoteTarget;
 
+pub use domain::{
+    INBOUND_MAX, InboundBatch, LANE_MESSAGES_MAX, LANE_SIBLINGS_MAX, RootExecution, STRETCH_SIBLINGS_MAX,
+    StretchProof,
+};
+
 /// Shard blocks that one root block names at most.
 pub const REFERENCES_MAX: usize = 16 * 1024;
 /// Hard cap of an encoded root block.
@@ -28,7 +35,8 @@ pub const ROOT_BLOCK_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Shard blocks in one report to a leader at most.
 pub const REPORT_MAX: usize = 64;
 
-const ROOT_HEADER_TAG: &[u8] = b"anfs/root-header/v1";
+const ROOT_HEADER_TAG: &[u8] = b"anfs/root-header/v2";
+const COMMIT_TAG: &[u8] = b"anfs/root-commit/v1";
 
 /// The hash that names a root block: keccak-256 over a domain tag and the header's canonical encoding.
 pub type RootHash = B256;
@@ -146,6 +154,8 @@ pub struct Supply {
     pub in_flight: U256,
     /// Destroyed since genesis.
     pub burned: U256,
+    /// Issued since genesis.
+    pub issued: U256,
 }
 
 /// The header of a root block.
@@ -170,7 +180,13 @@ pub struct RootHeader {
     pub references_root: B256,
     /// The newest final block of each shard after this one; the first is domain 1's.
     pub tips: BoundedVec<ShardTip, DOMAINS_MAX>,
-    /// Where all coins are after this one.
+    /// Merkle root over the hashes of the batches of messages that the root consumes with this block, in its order.
+    pub inbound_root: B256,
+    /// Hash of the parent's commit certificate; zero in the block after genesis, and in genesis.
+    pub parent_commit: B256,
+    /// What executing the parent came to; in genesis, the root's own first state.
+    pub execution: RootExecution,
+    /// Where all coins are, with what the parent's execution did and the shard blocks named here.
     pub supply: Supply,
 }
 
@@ -259,6 +275,10 @@ pub struct RootBlock {
     pub header: SealedRootHeader,
     /// Shard blocks that it makes final: by domain, and of each domain the next heights without a gap.
     pub references: BoundedVec<ShardReference, REFERENCES_MAX>,
+    /// Messages that the root consumes: by source, and of each the next ones of its lane.
+    pub inbound: BoundedVec<InboundBatch, INBOUND_MAX>,
+    /// What decided the parent: who took part. `None` in the block after genesis.
+    pub parent_commit: Option<RootCertificate>,
 }
 
 /// The votes of seats for one root block: prepares or commits.
@@ -298,6 +318,14 @@ pub struct RootCertificate {
     pub signers: BoundedVec<SeatGroup, DOMAINS_MAX>,
     /// The aggregate of their signatures.
     pub signature: BlsSignature,
+}
+
+impl RootCertificate {
+    /// The hash by which a later root header commits to it.
+    #[must_use]
+    pub fn hash(&self) -> B256 {
+        keccak256([COMMIT_TAG, &encode(self)].concat())
+    }
 }
 
 /// What a seat signs when it leaves a view of a height.

@@ -2,6 +2,8 @@
 //!
 //! spec: PROTOCOL §1
 
+mod issuance;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
@@ -11,6 +13,8 @@ use crate::codec::BoundedVec;
 use crate::header::{Boundary, DOMAINS_MAX, RootReference, ShardHeader, VERIFIERS_MAX};
 use crate::ids::{DomainId, Epoch, Height, NetworkId, SeatIndex, Slot, View};
 use crate::{BlsPublicKey, BlsSignature};
+
+pub use issuance::{Issuance, IssuanceSpec, YEAR_MS};
 
 /// Why a chain spec was refused, and what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -146,6 +150,8 @@ pub struct ChainSpec {
     pub root_timeout_ms: u64,
     /// Coins that may ever exist, in wei.
     pub max_supply: U256,
+    /// How those come about that do not exist at genesis.
+    pub issuance: IssuanceSpec,
     /// Seats of each shard; the first is domain 1.
     pub shards: Vec<ShardSpec>,
     /// Accounts that exist from the start.
@@ -268,6 +274,18 @@ impl ChainSpec {
             "more than root_block_ms and at most 3600000",
         )?;
         range(
+            "issuance.decay_permille",
+            self.issuance.decay_permille.into(),
+            self.issuance.decay_permille <= 1000,
+            "at most 1000",
+        )?;
+        range(
+            "issuance.interval_ms",
+            self.issuance.interval_ms,
+            (1..=YEAR_MS).contains(&self.issuance.interval_ms),
+            "at least 1 and at most a year",
+        )?;
+        range(
             "shards",
             self.shards.len() as u64,
             (1..DOMAINS_MAX).contains(&self.shards.len()),
@@ -308,6 +326,15 @@ impl ChainSpec {
     #[must_use]
     pub fn genesis_supply(&self) -> Option<U256> {
         self.accounts.values().try_fold(U256::ZERO, |sum, account| sum.checked_add(account.balance))
+    }
+
+    /// How many coins are issued by which time.
+    #[must_use]
+    pub fn issuance(&self) -> Issuance {
+        let IssuanceSpec { per_year, decay_permille, interval_ms } = self.issuance;
+        let genesis = self.genesis_supply().unwrap_or(U256::MAX);
+        let most = self.max_supply.saturating_sub(genesis);
+        Issuance { genesis_ms: self.genesis_time_ms, most, per_year, decay_permille, interval_ms }
     }
 
     /// The spec's own hash: where every hash clock starts.

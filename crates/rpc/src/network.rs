@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{At, Backend, BackendError};
 
-/// One shard as the network sees it.
+/// One domain as the network sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DomainReport {
-    /// The shard.
+    /// The domain.
     pub domain: DomainId,
-    /// Its newest certified block.
+    /// Its newest certified block; of the root, the newest that is executed.
     pub certified_height: Height,
-    /// Its newest final block.
+    /// Its newest final block; of the root, the newest of which a final header says what it came to.
     pub final_height: Height,
     /// That block's hash.
     pub final_hash: BlockHash,
@@ -42,6 +42,8 @@ pub struct DomainsReport {
     pub supply: Supply,
     /// Transactions and calls that have left a domain and have not arrived in all others.
     pub in_flight: U64,
+    /// The root's own accounts: domain 0.
+    pub root: DomainReport,
     /// The shards, domain 1 first.
     pub domains: Vec<DomainReport>,
 }

@@ -14,4 +14,5 @@ mod killer;
 mod lifecycle;
 mod light;
 mod record;
+mod root_contracts;
 mod sim;

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anfs_primitives::{
-    CertificateKind, CertifiedRootBlock, DomainId, Height, RootBlock, RootCertificate, RootHash, RootMessage,
-    RootProposal, RootSeat, SeatGroup, ShardReference, TimeoutCertificate, View, VoteTarget,
+    CertificateKind, CertifiedRootBlock, DomainId, Height, RootBlock, RootCertificate, RootExecution,
+    RootHash, RootMessage, RootProposal, RootSeat, SeatGroup, ShardReference, TimeoutCertificate, View,
+    VoteTarget,
 };
 
 use super::config::RootConfig;
 use super::crypto::RootCrypto;
+use super::execution::Offers;
 use super::log::{RootLogRecord, RootRecord};
 use super::report::Pool;
 use super::state::RootState;
@@ -83,6 +85,9 @@ pub struct RootCore {
     pub(super) seat: Option<RootSeat>,
     pub(super) crypto: Arc<dyn RootCrypto>,
     pub(super) state: RootState,
+    /// What executing the newest final block came to, once that is known.
+    pub(super) executed: Option<RootExecution>,
+    pub(super) offers: Offers,
     pub(super) record: RootRecord,
     pub(super) round: Round,
     /// The own shard's decided blocks that are not final.
@@ -133,12 +138,16 @@ impl RootCore {
             return Err(ConsensusError::Config(format!("seat {seat} does not exist in this network")));
         }
         let height = state.head().height;
+        // Genesis says itself what it comes to.
+        let executed = (height == Height::ZERO).then(|| state.head().execution.clone());
         let mut core = Self {
             record: RootRecord::replay(height, replay),
             config,
             seat,
             crypto,
             state,
+            executed,
+            offers: Offers::default(),
             round: Round::default(),
             own: BTreeMap::new(),
             own_missing: false,
@@ -222,11 +231,14 @@ impl RootCore {
                 self.round.since_ms = self.now_ms.max(self.due_ms());
                 self.retry_ms = self.now_ms;
                 self.want_own(effects);
+                self.want_inbound(effects);
             }
             // A timer may fire early: whatever it was set for is announced again.
             RootInput::Tick => self.wake_ms = None,
             RootInput::Message { from, message } => self.on_message(from, message, effects)?,
             RootInput::Certified(reference) => self.on_certified(reference),
+            RootInput::Executed { height, execution } => self.on_executed(height, *execution),
+            RootInput::Inbound { source, height, batch } => self.on_inbound(source, height, batch),
         }
         Ok(())
     }
@@ -267,6 +279,7 @@ impl RootCore {
             return Ok(true);
         }
         self.propose(effects)?;
+        self.weigh_execution(effects);
         self.prepare(effects)?;
         self.commit(effects)?;
         self.gather(effects)?;
@@ -425,6 +438,7 @@ impl RootCore {
             height: self.state.head().height,
             hash: self.state.head().hash(),
             view: self.round.view,
+            executed: self.executed.is_some(),
             left: self.has_left(),
             leader: self.leader(),
             seen: self.seen,

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use alloy_primitives::U256;
-use anfs_primitives::{DomainId, InboxCursor, LaneCount, ShardHeader, Supply};
+use anfs_primitives::{DomainId, InboxCursor, LaneCount, RootExecution, ShardHeader, Supply};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// What a block claims of coins and messages. spec: Domains L1
@@ -27,6 +27,22 @@ pub struct Claims<'a> {
     pub value_out: U256,
     /// Coins that the block destroys, in wei.
     pub burned: U256,
+    /// Coins issued since genesis, in wei, if the block is of the domain that issues them.
+    pub issued: Option<U256>,
+}
+
+impl<'a> From<&'a RootExecution> for Claims<'a> {
+    fn from(execution: &'a RootExecution) -> Self {
+        Self {
+            domain: DomainId::ROOT,
+            lanes: &execution.sent,
+            cursors: &execution.consumed,
+            value_in: execution.value_in,
+            value_out: execution.value_out,
+            burned: execution.burned,
+            issued: Some(execution.issued),
+        }
+    }
 }
 
 impl<'a> From<&'a ShardHeader> for Claims<'a> {
@@ -38,6 +54,7 @@ impl<'a> From<&'a ShardHeader> for Claims<'a> {
             value_in: header.value_in,
             value_out: header.value_out,
             burned: header.burned,
+            issued: None,
         }
     }
 }
@@ -92,6 +109,14 @@ pub enum LedgerFault {
         /// Sent and destroyed.
         spent: U256,
     },
+    /// Fewer coins issued than before.
+    #[error("{claimed} wei are issued; before, {before} were")]
+    Issued {
+        /// As claimed.
+        claimed: U256,
+        /// Issued so far.
+        before: U256,
+    },
     /// A number beyond 2²⁵⁶.
     #[error("a sum of coins overflows")]
     Overflow,
@@ -103,6 +128,10 @@ pub struct NetworkLedger {
     domains: BTreeMap<DomainId, DomainLedger>,
     /// By source and destination.
     lanes: BTreeMap<(DomainId, DomainId), Lane>,
+    /// Coins of genesis.
+    genesis: U256,
+    /// Coins issued since.
+    issued: U256,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -155,12 +184,15 @@ impl Lane {
 }
 
 impl NetworkLedger {
-    /// The ledger of a network whose domains begin with these coins.
+    /// The ledger of a network whose domains begin with these coins; the root, if it is not named, with none.
     #[must_use]
     pub fn new(genesis: impl IntoIterator<Item = (DomainId, U256)>) -> Self {
-        let domains = genesis.into_iter();
-        let domains = domains.map(|(id, held)| (id, DomainLedger { held, ..DomainLedger::default() }));
-        Self { domains: domains.collect(), lanes: BTreeMap::new() }
+        let mut domains = BTreeMap::from([(DomainId::ROOT, DomainLedger::default())]);
+        domains.extend(
+            genesis.into_iter().map(|(id, held)| (id, DomainLedger { held, ..DomainLedger::default() })),
+        );
+        let genesis = domains.values().map(|domain| domain.held).sum();
+        Self { domains, lanes: BTreeMap::new(), genesis, issued: U256::ZERO }
     }
 
     /// Coins in a domain's accounts; `None` if there is no such domain.
@@ -187,7 +219,15 @@ impl NetworkLedger {
     #[must_use]
     pub fn supply(&self) -> Supply {
         let held = self.domains.values().map(|domain| domain.held).sum();
-        Supply { held, in_flight: self.in_flight(), burned: self.burned() }
+        Supply { held, in_flight: self.in_flight(), burned: self.burned(), issued: self.issued }
+    }
+
+    /// Whether all coins there are, are those of genesis and those issued since. spec: Domains, What always holds
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        let Supply { held, in_flight, burned, issued } = self.supply();
+        held.checked_add(in_flight).and_then(|sum| sum.checked_add(burned))
+            == self.genesis.checked_add(issued)
     }
 
     /// Takes in the claims of a domain's next block, or nothing of them.
@@ -204,13 +244,18 @@ impl NetworkLedger {
             return Err(LedgerFault::ValueIn { claimed: came, least, most });
         }
         let spent = claims.value_out.checked_add(claims.burned).ok_or(LedgerFault::Overflow)?;
+        let issued = claims.issued.unwrap_or(self.issued);
+        let minted = issued.checked_sub(self.issued);
+        let minted = minted.ok_or(LedgerFault::Issued { claimed: issued, before: self.issued })?;
+        self.genesis.checked_add(issued).ok_or(LedgerFault::Overflow)?;
         // What came in was held before, or in flight: the sum is no more than all coins there are.
-        let held = before.held + claims.value_in;
+        let held = before.held + claims.value_in + minted;
         let after = DomainLedger {
             held: held.checked_sub(spent).ok_or(LedgerFault::Overdrawn { held, spent })?,
             came,
             burned: before.burned + claims.burned,
         };
+        self.issued = issued;
         self.domains.insert(claims.domain, after);
         for lane in claims.lanes {
             let end = LaneEnd { sent: lane.sent, value: lane.value };

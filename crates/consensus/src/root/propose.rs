@@ -1,17 +1,17 @@
 //! What a leader puts to the vote, and whether it may be voted for.
 //!
-//! spec: Root F2, F3, F9
+//! spec: Root F2, F3, F9, F12, F13
 
 use std::sync::Arc;
 
-use anfs_crypto::merkle;
 use anfs_primitives::{
-    RootBlock, RootHash, RootMessage, RootProposal, RootSeat, ShardReference, TimeoutCertificate, View,
+    RootBlock, RootExecution, RootHash, RootMessage, RootProposal, RootSeat, ShardReference,
+    TimeoutCertificate, View,
 };
 
 use super::core::{Checked, RootCore};
 use super::log::RootLogRecord;
-use super::state::{ReferenceFault, RootFault};
+use super::state::{ReferenceFault, RootDraft, RootFault};
 use super::types::{RootEffect, RootEvidence, RootOffence};
 use crate::error::ConsensusError;
 
@@ -20,6 +20,7 @@ impl RootCore {
     pub(super) fn propose(&mut self, effects: &mut Vec<RootEffect>) -> Result<(), ConsensusError> {
         let (height, view) = (self.height(), self.round.view);
         let Some(seat) = self.leads() else { return Ok(()) };
+        let Some(execution) = self.executed.clone() else { return Ok(()) };
         let open = view == View::ZERO || self.round.opening.is_some();
         let due = self.now_ms >= self.due_ms() && self.round.decided.is_none();
         if !open || !due || !self.record.may_propose(height, view) {
@@ -27,10 +28,10 @@ impl RootCore {
         }
         let bound = self.round.opening.as_ref().and_then(|opening| opening.prepared.as_ref());
         let hash = match bound.map(|certificate| certificate.target.block) {
-            // If the block is not at hand it is asked for.
-            Some(hash) if !self.recall(hash) => return Ok(()),
+            // If the block is not at hand it is asked for; if it says otherwise than this seat has found, it is not signed.
+            Some(hash) if !self.recall(hash) || !self.agrees(hash) => return Ok(()),
             Some(hash) => hash,
-            None => self.build(seat, effects)?,
+            None => self.build(seat, execution, effects)?,
         };
         let block = self.round.bodies[&hash].block.clone();
         let signature = self.crypto.sign_proposal(seat, &self.target(hash))?;
@@ -42,11 +43,24 @@ impl RootCore {
         Ok(())
     }
 
-    /// Makes a block of all that this seat knows to be certified.
-    fn build(&mut self, seat: RootSeat, effects: &mut Vec<RootEffect>) -> Result<RootHash, ConsensusError> {
+    /// Makes a block of all that this seat knows to be certified, and of the messages that it has.
+    fn build(
+        &mut self,
+        seat: RootSeat,
+        execution: RootExecution,
+        effects: &mut Vec<RootEffect>,
+    ) -> Result<RootHash, ConsensusError> {
         let references = self.collect(effects);
-        let timestamp = self.now_ms.max(self.state.head().timestamp_ms.saturating_add(1));
-        let built = self.state.build(self.config.epoch, self.round.view, seat, timestamp, references);
+        let draft = RootDraft {
+            epoch: self.config.epoch,
+            view: self.round.view,
+            proposer: seat,
+            timestamp_ms: self.now_ms.max(self.state.head().timestamp_ms.saturating_add(1)),
+            references,
+            inbound: self.state.choose(|source, height| self.offers.get(source, height)),
+            execution,
+        };
+        let built = self.state.build(draft);
         let wrong = |fault| ConsensusError::Root { height: self.height(), fault: Box::new(fault) };
         let (block, after) = built.map_err(wrong)?;
         let hash = block.header.hash();
@@ -153,7 +167,8 @@ impl RootCore {
                 return false;
             }
         };
-        if !self.certified(&block.references) {
+        let commit = block.parent_commit.as_ref().filter(|commit| self.state.commit() != Some(commit));
+        if !self.certified(&block.references) || commit.is_some_and(|commit| !self.holds(commit)) {
             Self::penalise(from, RootOffence::Certificate, effects);
             return false;
         }
@@ -209,12 +224,5 @@ impl RootCore {
         let Ok(after) = self.state.check(&block) else { return false };
         self.round.bodies.insert(hash, Checked { block, after });
         true
-    }
-
-    /// Whether a body is the one that its header commits to, so that no sender could have changed it, but for the
-    /// certificates in it.
-    pub(super) fn is_whole(block: &RootBlock) -> bool {
-        let hashes: Vec<_> = block.references.iter().map(|reference| reference.header.hash()).collect();
-        merkle::root(&hashes) == block.header.references_root
     }
 }

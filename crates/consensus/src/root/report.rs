@@ -10,6 +10,7 @@ use anfs_primitives::{
 };
 
 use super::core::RootCore;
+use super::inbound::INBOUND_BYTES_MAX;
 use super::state::{ReferenceFault, RootState};
 use super::types::{RootEffect, RootOffence};
 
@@ -19,8 +20,8 @@ pub const OWN_REFERENCES_MAX: usize = 1024;
 const PER_DOMAIN_MAX: u64 = REPORT_MAX as u64;
 /// How far above the last final block a report may reach.
 const POOL_REACH: u64 = 2 * PER_DOMAIN_MAX;
-/// Bytes of shard blocks in one root block; the rest is for what comes with a proposal.
-const REFERENCE_BYTES_MAX: usize = ROOT_BLOCK_BYTES_MAX - 4 * 1024 * 1024;
+/// Bytes of shard blocks in one root block; the rest is for messages, and for what comes with a proposal.
+const REFERENCE_BYTES_MAX: usize = ROOT_BLOCK_BYTES_MAX - INBOUND_BYTES_MAX - 8 * 1024 * 1024;
 /// Bytes of shard blocks in one report, below the cap of a message.
 const REPORT_BYTES_MAX: usize = 768 * 1024;
 

@@ -7,7 +7,7 @@ use anfs_primitives::{
 };
 
 use super::core::RootCore;
-use super::state::{ReferenceFault, RootFault, RootState};
+use super::state::{ReferenceFault, RootFault, RootState, is_whole};
 use super::types::{RootEffect, RootOffence};
 use super::vote::KINDS;
 use crate::error::ConsensusError;
@@ -103,7 +103,7 @@ impl RootCore {
         self.seen = self.seen.max(height);
         let named = certificate.kind == CertificateKind::Commit
             && (certificate.target.height, certificate.target.block) == (height, hash);
-        if !named || !self.holds(certificate) || !Self::is_whole(&decided.block) {
+        if !named || !self.holds(certificate) || !is_whole(&decided.block) {
             self.strike(from, RootOffence::Certificate, effects);
             return Ok(());
         }
@@ -113,6 +113,10 @@ impl RootCore {
 
     /// Makes the next fetched block final. True when it did.
     pub(super) fn take_fetched(&mut self, effects: &mut Vec<RootEffect>) -> Result<bool, ConsensusError> {
+        let next = self.fetched.get(&self.height()).map(|(_, decided)| decided.block.clone());
+        if !next.map_or(Ok(false), |block| self.may_follow(&block))? {
+            return Ok(false);
+        }
         let Some((from, decided)) = self.fetched.remove(&self.height()) else { return Ok(false) };
         let hash = decided.block.header.hash();
         let after = match self.round.bodies.remove(&hash) {
@@ -159,9 +163,12 @@ impl RootCore {
     ) {
         self.record.finalised(decided.block.header.height);
         self.state = after;
+        self.state.decided_by(decided.certificate.clone());
+        self.executed = None;
         self.seen = self.seen.max(self.state.head().height);
         effects.push(RootEffect::Final { block: Arc::new(decided) });
         self.forget_final(effects);
+        self.want_inbound(effects);
         self.begin();
         let next = self.height();
         self.fetched = self.fetched.split_off(&next);

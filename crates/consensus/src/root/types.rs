@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use anfs_crypto::outbox::LaneBatch;
 use anfs_primitives::{
-    CertifiedRootBlock, Height, RootHash, RootMessage, RootProposal, RootSeat, RootTally, ShardReference,
-    SignedRootTimeout, View,
+    CertifiedRootBlock, DomainId, Height, RootExecution, RootHash, RootMessage, RootProposal, RootSeat,
+    RootTally, ShardReference, SignedRootTimeout, View,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use super::inbound::InboundWant;
 use super::log::RootLogRecord;
 use super::state::{ReferenceFault, RootFault};
 
@@ -27,6 +29,24 @@ pub enum RootInput {
     },
     /// The own shard has decided this block. In the order of heights; what is known is passed over.
     Certified(ShardReference),
+    /// The node has executed this final root block: the newest one, each once, and the newest on disk again after a
+    /// restart. Until then the seat signs nothing for the next height but time-outs, and no later block becomes final.
+    /// Genesis needs none.
+    Executed {
+        /// Height of the block.
+        height: Height,
+        /// What it came to.
+        execution: Box<RootExecution>,
+    },
+    /// All messages to the root of one block that [`RootEffect::WantInbound`] has asked for, verified.
+    Inbound {
+        /// The shard.
+        source: DomainId,
+        /// Height of its block.
+        height: Height,
+        /// The messages.
+        batch: Arc<LaneBatch>,
+    },
 }
 
 /// What the node must do, in this order.
@@ -43,7 +63,8 @@ pub enum RootEffect {
     },
     /// Send to every other seat of the network.
     Broadcast(RootMessage),
-    /// The block is final, with every shard block that it names: heights come without gaps.
+    /// The block is final, with every shard block that it names: heights come without gaps. It is to be executed; what
+    /// that comes to is wanted as [`RootInput::Executed`].
     Final {
         /// The block.
         block: Arc<CertifiedRootBlock>,
@@ -62,6 +83,9 @@ pub enum RootEffect {
         /// First height.
         from: Height,
     },
+    /// Fetch the messages of a final block to the root, hold them against [`InboundWant::verify`], and give them as
+    /// [`RootInput::Inbound`]. Ask until they come, or until the root has consumed them.
+    WantInbound(InboundWant),
     /// Proof of misbehaviour. Once for each (height, view, offender, kind).
     Evidence(RootEvidence),
     /// A peer broke the protocol in a way that proves nothing to others: lower its score.
@@ -150,6 +174,9 @@ pub enum RootOffence {
     /// A block that is not a valid next one.
     #[error("sent an invalid root block: {0}")]
     Block(RootFault),
+    /// A block that tells of another execution of its parent than this seat's.
+    #[error("proposed a block whose parent came to something else here")]
+    Execution,
     /// A block whose timestamp is too far ahead.
     #[error("proposed a block with a timestamp too far ahead")]
     Early,
@@ -172,6 +199,8 @@ pub struct RootStatus {
     pub hash: RootHash,
     /// View of the height above it.
     pub view: View,
+    /// Whether it is known what executing the newest final block came to.
+    pub executed: bool,
     /// Whether this seat has left that view.
     pub left: bool,
     /// Who leads it.

@@ -31,7 +31,7 @@ impl RootCore {
         let Some(hash) = self.round.accepted else { return Ok(()) };
         let Some(body) = self.round.bodies.get(&hash) else { return Ok(()) };
         let (kind, block) = (CertificateKind::Prepare, body.block.clone());
-        if block.header.timestamp_ms > self.now_ms || !self.may_vote(kind) {
+        if block.header.timestamp_ms > self.now_ms || !self.agrees(hash) || !self.may_vote(kind) {
             return Ok(());
         }
         if self.record.block(self.height(), hash).is_none() {
@@ -46,7 +46,7 @@ impl RootCore {
         let prepared = self.round.prepared.clone().filter(|certificate| certificate.target.view == view);
         let Some(certificate) = prepared.filter(|_| self.may_vote(kind)) else { return Ok(()) };
         let hash = certificate.target.block;
-        if !self.recall(hash) {
+        if !self.recall(hash) || !self.agrees(hash) {
             return Ok(());
         }
         if self.record.block(self.height(), hash).is_none() {
@@ -308,6 +308,10 @@ impl RootCore {
         if let Some(certificate) = self.round.decided.clone()
             && self.recall(certificate.target.block)
         {
+            let body = self.round.bodies.get(&certificate.target.block);
+            if !body.map_or(Ok(false), |body| self.may_follow(&body.block))? {
+                return Ok(false);
+            }
             let Some(body) = self.round.bodies.remove(&certificate.target.block) else { return Ok(false) };
             let decided = CertifiedRootBlock { block: body.block, certificate };
             self.decisions += 1;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, U256};
-use anfs_primitives::spec::{EvmFork, ShardSpec};
+use anfs_primitives::spec::{EvmFork, IssuanceSpec, ShardSpec};
 use anfs_primitives::{BlockHash, ChainSpec, DomainId, Epoch, Height, NetworkId, ValidatorSpec, View};
 
 use super::*;
@@ -52,6 +52,7 @@ fn header() -> SealedHeader {
         root_block_ms: 500,
         root_timeout_ms: 4_000,
         max_supply: U256::ZERO,
+        issuance: IssuanceSpec::NONE,
         shards: vec![ShardSpec { generator: seat(1), verifiers: vec![seat(2)] }],
         accounts: BTreeMap::new(),
     };

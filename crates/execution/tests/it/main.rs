@@ -13,6 +13,8 @@ mod domains;
 #[cfg(test)]
 mod invalid;
 #[cfg(test)]
+mod root;
+#[cfg(test)]
 mod simulate;
 #[cfg(test)]
 mod simulate_v1;

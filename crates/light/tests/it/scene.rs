@@ -12,7 +12,7 @@ use anfs_light::{
     AccountProof, FinalRoot, FinalityProof, Light, MessageProof, ReceiptProof, ResidentProof, nodes,
 };
 use anfs_primitives::crossing::route_code;
-use anfs_primitives::spec::{EvmFork, ShardSpec};
+use anfs_primitives::spec::{EvmFork, IssuanceSpec, ShardSpec};
 use anfs_primitives::{
     CertificateKind, ChainSpec, CrossMessage, DomainId, DomainMap, Epoch, Height, InboxCursor, LaneCount,
     MessageBody, NetworkId, Receipt, ReceiptKind, RootCertificate, RootHeader, RootReference, RootSeat,
@@ -85,6 +85,7 @@ pub(crate) fn spec() -> ChainSpec {
         root_block_ms: 500,
         root_timeout_ms: 4_000,
         max_supply: U256::from(1_000_000),
+        issuance: IssuanceSpec::NONE,
         shards: (1..=SHARDS).map(shard).collect(),
         accounts: BTreeMap::new(),
     }

@@ -11,7 +11,7 @@ use anfs_store::MessagePlace;
 
 use super::{SeatBackend, Served};
 use crate::error::NodeError;
-use crate::network::ShardChain;
+use crate::network::DomainChain;
 
 impl ChainReader for SeatBackend {
     fn chain_id(&self) -> u64 {
@@ -108,7 +108,7 @@ impl StateReader for SeatBackend {
     }
 }
 
-impl ShardChain for SeatBackend {
+impl DomainChain for SeatBackend {
     fn state(&self, height: Height) -> Option<WorldState> {
         self.seat().chain.state(height)
     }

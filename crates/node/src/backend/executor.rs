@@ -6,17 +6,17 @@ use alloy_eips::eip2930::AccessListResult;
 use alloy_primitives::Bytes;
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_eth::simulate::{SimulatePayload, SimulatedBlock};
-use alloy_rpc_types_eth::state::EvmOverrides;
 use alloy_rpc_types_trace::geth::{
     GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
 };
-use anfs_execution::simulate::{Limits, SimulationParent, Simulator};
+use anfs_execution::BlockExecutor;
+use anfs_execution::simulate::Limits;
 use anfs_execution::trace::Tracer;
-use anfs_execution::{BlockEnv, BlockExecutor, ExecutionError};
 use anfs_primitives::Height;
 use anfs_rpc::{At, BackendError, CallRequest, Executor, RpcBlock};
 use anfs_state::WorldState;
 
+use super::scene::{Scene, refusal};
 use super::{SeatBackend, Served};
 use crate::run::{Place, block_env, child_env, domain_env};
 
@@ -26,8 +26,8 @@ impl Served {
         block.ok_or_else(|| BackendError::InvalidParams(format!("block {height} does not exist yet")))
     }
 
-    /// The environment that a call believes to be in, and the state that it runs on.
-    fn scene(&self, at: At) -> Result<(BlockEnv, WorldState), BackendError> {
+    /// Where a call is tried that believes to be in a block, or in the next one.
+    fn scene(&self, at: At) -> Result<Scene, BackendError> {
         let state = self.state_at(at)?;
         let spec = &self.context.spec;
         let env = match at {
@@ -39,14 +39,7 @@ impl Served {
                 child_env(spec, &self.chain, &head.header, &place)
             }
         };
-        Ok((env, state))
-    }
-
-    fn simulator(&self, at: At) -> Result<Simulator<WorldState>, BackendError> {
-        let (env, state) = self.scene(at)?;
-        let simulator = Simulator::new(env, state, Limits::default());
-        let (domain, map) = (self.context.domain, self.context.homes());
-        Ok(if map.shards() > 1 { simulator.in_domain(domain, map) } else { simulator })
+        Ok(Scene { env, state, domain: self.context.domain, map: self.context.homes() })
     }
 
     /// A tracer that stands before the first transaction of a block.
@@ -70,21 +63,15 @@ impl Served {
 
 impl Executor for SeatBackend {
     fn call(&self, at: At, request: CallRequest) -> Result<Bytes, BackendError> {
-        let seat = self.seat();
-        let overrides = EvmOverrides::new(request.state_overrides, request.block_overrides);
-        seat.simulator(at)?.call(&request.transaction, &overrides).map_err(refusal)
+        self.seat().scene(at)?.call(request)
     }
 
     fn estimate_gas(&self, at: At, request: CallRequest) -> Result<u64, BackendError> {
-        let seat = self.seat();
-        let overrides = EvmOverrides::new(request.state_overrides, request.block_overrides);
-        seat.simulator(at)?.estimate_gas(&request.transaction, &overrides).map_err(refusal)
+        self.seat().scene(at)?.estimate_gas(request)
     }
 
     fn create_access_list(&self, at: At, request: CallRequest) -> Result<AccessListResult, BackendError> {
-        let seat = self.seat();
-        let overrides = EvmOverrides::new(request.state_overrides, request.block_overrides);
-        seat.simulator(at)?.create_access_list(&request.transaction, &overrides).map_err(refusal)
+        self.seat().scene(at)?.create_access_list(request)
     }
 
     fn simulate(&self, at: At, payload: SimulatePayload) -> Result<Vec<SimulatedBlock>, BackendError> {
@@ -93,17 +80,8 @@ impl Executor for SeatBackend {
             At::Block(height) => seat.existing(height)?,
             At::Pending => seat.chain.head(),
         };
-        let parent = SimulationParent {
-            number: block.number(),
-            hash: block.header.hash(),
-            timestamp: block.timestamp,
-            base_fee: block.header.base_fee,
-            gas_used: block.header.gas_used,
-        };
-        let spec = seat.context.spec.clone();
-        let simulator = seat.simulator(At::Block(block.header.height))?;
-        let next_base_fee = move |base_fee, gas_used| spec.next_base_fee(base_fee, gas_used);
-        simulator.simulate_v1(&payload, parent, next_base_fee).map_err(refusal)
+        let scene = seat.scene(At::Block(block.header.height))?;
+        scene.simulate(&seat.context.spec, &block, &payload)
     }
 
     fn trace_call(
@@ -112,15 +90,7 @@ impl Executor for SeatBackend {
         transaction: TransactionRequest,
         options: GethDebugTracingCallOptions,
     ) -> Result<GethTrace, BackendError> {
-        let seat = self.seat();
-        let (env, state) = seat.scene(at)?;
-        let overrides = EvmOverrides::new(options.state_overrides, options.block_overrides.map(Box::new));
-        let mut tracer = Tracer::new(env, state, None, Limits::default()).map_err(refusal)?;
-        let (domain, map) = (seat.context.domain, seat.context.homes());
-        if map.shards() > 1 {
-            tracer = tracer.in_domain(domain, map);
-        }
-        tracer.trace_call(&transaction, &overrides, &options.tracing_options).map_err(refusal)
+        self.seat().scene(at)?.trace_call(&transaction, options)
     }
 
     fn trace_transaction(
@@ -151,28 +121,5 @@ impl Executor for SeatBackend {
         let seat = self.seat();
         let block = seat.existing(height)?;
         seat.tracer(&block)?.trace_all(&block.transactions, &options).map_err(refusal)
-    }
-}
-
-/// What went wrong, as a client sees it.
-fn refusal(error: ExecutionError) -> BackendError {
-    match error {
-        ExecutionError::Revert { output } => BackendError::Reverted { output },
-        ExecutionError::Request(_) | ExecutionError::Tracer(_) => {
-            BackendError::InvalidParams(error.to_string())
-        }
-        ExecutionError::TraceTooLarge { .. } => BackendError::LimitExceeded(error.to_string()),
-        ExecutionError::Simulation { code, message } => BackendError::Coded { code, message },
-        ExecutionError::State(_)
-        | ExecutionError::Evm(_)
-        | ExecutionError::SystemCall { .. }
-        | ExecutionError::Inbox { .. } => {
-            tracing::error!(%error, "a simulation failed for a local reason");
-            BackendError::Internal(error.to_string())
-        }
-        ExecutionError::Invalid(_)
-        | ExecutionError::Halt(_)
-        | ExecutionError::GasAllowance { .. }
-        | ExecutionError::Cancelled => BackendError::Execution(error.to_string()),
     }
 }

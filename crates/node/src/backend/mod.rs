@@ -3,6 +3,7 @@
 mod chain;
 mod executor;
 mod pool;
+mod scene;
 mod shard;
 mod signer;
 
@@ -23,9 +24,9 @@ use crate::relay::{self, Extent};
 use crate::seat::Seat;
 use crate::transport::Transport;
 
-#[cfg(test)]
 pub(crate) use chain::proof_response;
 pub(crate) use pool::recover;
+pub(crate) use scene::Scene;
 pub(crate) use shard::describe_hold;
 pub use signer::UnlockedAccounts;
 

@@ -1,7 +1,8 @@
 //! The accounts of all domains in one trie, whose root is a network block's state root.
 //!
 //! ```text
-//!   shard 1  state ──┐ what changed          home of the address: its leaf there;
+//!   root     state ──┐
+//!   shard 1  state ──┤ what changed          home of the address: its leaf there;
 //!   shard 2  state ──┼──────────────▶ trie   where that is a route, the leaf at its end
 //!   shard k  state ──┘
 //! ```
@@ -10,16 +11,16 @@
 //!
 //! spec: Network N11; Domains D1–D4
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use alloy_primitives::{B256, keccak256};
-use anfs_primitives::crossing::route_code;
+use anfs_primitives::crossing::{root_contract, route_code};
 use anfs_primitives::{ChainSpec, DomainId, DomainMap, Height};
 use anfs_state::{AccountLeaf, AccountTrie, StateError, WorldState};
 
-use super::block::Shards;
-use super::record::ShardRow;
+use super::block::Domains;
+use super::record::DomainRow;
 use crate::error::NodeError;
 use crate::genesis;
 
@@ -58,8 +59,9 @@ impl Accounts {
     pub(crate) fn genesis(spec: &ChainSpec) -> Result<Self, NodeError> {
         let domains = (1u32..).map(DomainId).zip(&spec.shards).map(|(domain, _)| domain);
         let states = domains.map(|domain| Ok((domain, genesis::first_header(spec, domain)?.1)));
-        let states = states.collect::<Result<States, NodeError>>()?;
-        let homes = Homes::new(states.keys().copied());
+        let root = std::iter::once(genesis::root_state(spec).map(|state| (DomainId::ROOT, state)));
+        let states = root.chain(states).collect::<Result<States, NodeError>>()?;
+        let homes = Homes::new(spec.shards.len());
         let trie = homes.gather(&states)?;
         let tips = states.keys().map(|domain| (*domain, Height::ZERO)).collect();
         Ok(Self { homes, newest: Some(Newest { height: Height::ZERO, tips, states, trie }) })
@@ -80,17 +82,17 @@ impl Accounts {
         self.newest = None;
     }
 
-    /// The accounts after a network block after which the shards stand like this; `None` where a state is gone.
+    /// The accounts after a network block after which the domains stand like this; `None` where a state is gone.
     pub(crate) fn follow(
         &mut self,
         height: Height,
-        rows: &[ShardRow],
-        shards: &Shards,
+        rows: &[DomainRow],
+        domains: &Domains,
     ) -> Option<AccountTrie> {
         let tips: BTreeMap<_, _> =
-            (1u32..).map(DomainId).zip(rows).map(|(domain, row)| (domain, row.tip)).collect();
-        let Some(states) = self.states(&tips, shards) else {
-            tracing::debug!(%height, "a shard's state is gone: the state root is not known here");
+            (0u32..).map(DomainId).zip(rows).map(|(domain, row)| (domain, row.tip)).collect();
+        let Some(states) = self.states(&tips, domains) else {
+            tracing::debug!(%height, "a domain's state is gone: the state root is not known here");
             self.newest =
                 self.newest.take().filter(|newest| height.0.saturating_sub(newest.height.0) < MISSED_MAX);
             return None;
@@ -111,11 +113,11 @@ impl Accounts {
         Some(trie)
     }
 
-    fn states(&self, tips: &BTreeMap<DomainId, Height>, shards: &Shards) -> Option<States> {
+    fn states(&self, tips: &BTreeMap<DomainId, Height>, domains: &Domains) -> Option<States> {
         let state = |domain: DomainId, tip: Height| {
             let same = |newest: &&Newest| newest.tips.get(&domain) == Some(&tip);
             let held = self.newest.as_ref().filter(same).and_then(|newest| newest.states.get(&domain));
-            held.cloned().or_else(|| shards.reader(domain)?.state(tip))
+            held.cloned().or_else(|| domains.reader(domain)?.state(tip))
         };
         tips.iter().map(|(domain, tip)| Some((*domain, state(*domain, *tip)?))).collect()
     }
@@ -125,15 +127,30 @@ impl Accounts {
 #[derive(Clone, Debug)]
 pub(crate) struct Homes {
     map: DomainMap,
+    /// The hashed addresses of what lives in the root.
+    of_root: BTreeSet<B256>,
     /// The domain that a route's code leads to, by its hash.
     routes: BTreeMap<B256, DomainId>,
 }
 
 impl Homes {
-    fn new(domains: impl Iterator<Item = DomainId>) -> Self {
-        let routes: BTreeMap<_, _> = domains.map(|domain| (keccak256(route_code(domain)), domain)).collect();
-        let shards = u32::try_from(routes.len()).expect("validate() bounds the shards");
-        Self { map: DomainMap::new(shards), routes }
+    fn new(shards: usize) -> Self {
+        let shards = u32::try_from(shards).expect("validate() bounds the shards");
+        let map = DomainMap::new(shards);
+        let of_root = (0..=u8::MAX).map(root_contract).filter(|it| map.home(it) == DomainId::ROOT);
+        Self {
+            map,
+            of_root: of_root.map(keccak256).collect(),
+            routes: (0..=shards)
+                .map(DomainId)
+                .map(|domain| (keccak256(route_code(domain)), domain))
+                .collect(),
+        }
+    }
+
+    /// Where an address lives unless a route leads away, by its hash.
+    fn home(&self, key: &B256) -> DomainId {
+        if self.of_root.contains(key) { DomainId::ROOT } else { self.map.home_of_hash(key) }
     }
 
     /// Where an account leads whose home has this leaf.
@@ -162,7 +179,7 @@ impl Homes {
         let mut leaves = BTreeMap::new();
         for (domain, state) in states {
             state.each_leaf::<StateError>(|key, at_home| {
-                if self.map.home_of_hash(key) == *domain {
+                if self.home(key) == *domain {
                     leaves.insert(*key, self.resident(states, key, Some(at_home))?);
                 }
                 if leaves.len() >= GATHERED_AT_ONCE {
@@ -184,7 +201,7 @@ impl Homes {
         let none = WorldState::empty();
         for (domain, state) in after {
             for (key, now) in state.leaves_since(before.get(domain).unwrap_or(&none))? {
-                let home = self.map.home_of_hash(&key);
+                let home = self.home(&key);
                 let at_home = if home == *domain { now } else { leaf(after, home, &key)? };
                 changed.insert(key, self.resident(after, &key, at_home)?);
             }

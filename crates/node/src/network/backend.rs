@@ -6,8 +6,8 @@ use alloy_primitives::B256;
 use alloy_rpc_types_eth::SyncInfo;
 use anfs_primitives::{BlockBody, BlockHash, DomainId, DomainMap, Height, SignerSet};
 use anfs_rpc::{
-    Backend, BackendError, BlockSummary, ChainReader, Events, MonotonicClock, NodeStatus, Probe,
-    SequenceProof, ShardInfo, ShownBlock, ViewStatus,
+    Backend, BackendError, BlockSummary, ChainReader, Events, Executor, MonotonicClock, NodeStatus, Probe,
+    SequenceProof, ShardInfo, ShownBlock, StateReader, ViewStatus,
 };
 use tokio::sync::broadcast;
 
@@ -19,8 +19,25 @@ use super::view::NetworkView;
 pub struct NetworkBackend {
     pub(super) view: Arc<NetworkView>,
     pub(super) shards: Vec<Backend>,
+    /// The root first.
+    domains: Vec<DomainBackend>,
     pub(super) map: DomainMap,
     pending: PendingFeed,
+}
+
+/// What serves the blocks and the accounts of one domain.
+#[derive(Debug)]
+pub(super) struct DomainBackend {
+    pub(super) chain: Arc<dyn ChainReader>,
+    pub(super) state: Arc<dyn StateReader>,
+    pub(super) executor: Arc<dyn Executor>,
+}
+
+impl DomainBackend {
+    fn of(shard: &Backend) -> Self {
+        let Backend { chain, state, executor, .. } = shard;
+        Self { chain: chain.clone(), state: state.clone(), executor: executor.clone() }
+    }
 }
 
 impl NetworkBackend {
@@ -31,9 +48,12 @@ impl NetworkBackend {
     #[must_use]
     pub fn new(view: Arc<NetworkView>, shards: Vec<Backend>) -> Arc<Self> {
         assert!(!shards.is_empty(), "a network has at least one shard");
-        assert_eq!(shards.len(), view.shards.0.len(), "one backend for each shard of the view");
+        assert_eq!(shards.len(), view.domains.shards.len(), "one backend for each shard of the view");
         let (map, pending) = (view.map(), PendingFeed::new(shards.len()));
-        Arc::new(Self { view, shards, map, pending })
+        let root = view.domains.root.clone();
+        let of_root = DomainBackend { chain: root.clone(), state: root.clone(), executor: root };
+        let domains = std::iter::once(of_root).chain(shards.iter().map(DomainBackend::of)).collect();
+        Arc::new(Self { view, shards, domains, map, pending })
     }
 
     /// What the RPC server takes. Signer and control of a development network are those of the first shard's backend.
@@ -57,6 +77,10 @@ impl NetworkBackend {
     /// Domain 1, which speaks for the others where they are all alike.
     pub(super) fn first(&self) -> &Backend {
         self.shards.first().expect("new() refuses a network without shards")
+    }
+
+    pub(super) fn domain(&self, domain: DomainId) -> Option<&DomainBackend> {
+        self.domains.get(usize::try_from(domain.0).ok()?)
     }
 
     pub(super) fn shard_of(&self, domain: DomainId) -> Option<&Backend> {
@@ -89,9 +113,9 @@ impl ChainReader for NetworkBackend {
         Ok(self.view.transaction(hash)?)
     }
 
-    /// What is enough to be taken by any shard.
+    /// What is enough to be taken by any domain.
     fn next_base_fee(&self) -> u64 {
-        let dearest = self.shards.iter().map(|shard| shard.chain.next_base_fee()).max();
+        let dearest = self.domains.iter().map(|domain| domain.chain.next_base_fee()).max();
         dearest.unwrap_or(self.view.spec.base_fee_min)
     }
 

@@ -15,6 +15,7 @@ use anfs_store::MessagePlace;
 use super::completion::{Spot, Way};
 use super::record::Entry;
 use crate::error::NodeError;
+use crate::root::RootDomain;
 
 /// A network block.
 #[derive(Debug)]
@@ -61,28 +62,35 @@ impl ShownBlock for NetworkBlock {
     }
 }
 
-/// A shard's decided blocks, with the states after the newest of them.
-pub trait ShardChain: ChainReader {
+/// A domain's decided blocks, with the states after the newest of them.
+pub trait DomainChain: ChainReader {
     /// The state after the block at a height, while it is held.
     fn state(&self, height: Height) -> Option<WorldState>;
 
-    /// Where the shard has sent or consumed a message, by its id.
+    /// Where the domain has sent or consumed a message, by its id.
     ///
     /// # Errors
     /// When the index cannot be read.
     fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError>;
 }
 
-/// The decided blocks of all shards.
+/// The blocks of all domains: the root's executed ones, and the decided ones of the shards.
 #[derive(Debug, Clone)]
-pub(crate) struct Shards(pub(crate) Vec<Arc<dyn ShardChain>>);
+pub(crate) struct Domains {
+    pub(crate) root: Arc<RootDomain>,
+    /// Domain 1 first.
+    pub(crate) shards: Vec<Arc<dyn DomainChain>>,
+}
 
-impl Shards {
-    pub(crate) fn reader(&self, domain: DomainId) -> Option<&Arc<dyn ShardChain>> {
-        self.0.get(usize::try_from(domain.0).ok()?.checked_sub(1)?)
+impl Domains {
+    pub(crate) fn reader(&self, domain: DomainId) -> Option<&dyn DomainChain> {
+        match usize::try_from(domain.0).ok()?.checked_sub(1) {
+            None => Some(&*self.root),
+            Some(shard) => self.shards.get(shard).map(|reader| &**reader),
+        }
     }
 
-    /// A shard's block, if it is decided and visible here.
+    /// A domain's block, if it is decided and visible here.
     pub(crate) fn block(
         &self,
         domain: DomainId,
@@ -91,7 +99,7 @@ impl Shards {
         let Some(reader) = self.reader(domain) else { return Ok(None) };
         let block = reader.block(height).map_err(|error| NodeError::Network {
             height,
-            detail: format!("block {height} of shard {domain} cannot be read: {error}"),
+            detail: format!("block {height} of domain {domain} cannot be read: {error}"),
         })?;
         Ok(block.filter(|block| block.shard().is_some()))
     }
@@ -99,7 +107,7 @@ impl Shards {
 
 /// Reads shard blocks that are known to be there, each once.
 struct Library<'a> {
-    shards: &'a Shards,
+    domains: &'a Domains,
     /// The network block that is put together, for error messages.
     height: Height,
     read: BTreeMap<(DomainId, Height), Arc<dyn ShownBlock>>,
@@ -112,21 +120,21 @@ impl Library<'_> {
             return Ok(block.clone());
         }
         let block =
-            self.shards.block(spot.domain, spot.height)?.ok_or_else(|| self.missing(spot, "block"))?;
+            self.domains.block(spot.domain, spot.height)?.ok_or_else(|| self.missing(spot, "block"))?;
         self.read.insert(key, block.clone());
         Ok(block)
     }
 
     fn missing(&self, spot: &Spot, what: &str) -> NodeError {
         let Spot { domain, height, index } = spot;
-        let detail = format!("{what} {index} of block {height} of shard {domain} is missing");
+        let detail = format!("{what} {index} of block {height} of domain {domain} is missing");
         NodeError::Network { height: self.height, detail }
     }
 }
 
 /// Reads the transactions of these ways and makes one receipt of each one's legs.
-pub(crate) fn body(shards: &Shards, height: Height, listed: &[Way]) -> Result<Body, NodeError> {
-    let mut library = Library { shards, height, read: BTreeMap::new() };
+pub(crate) fn body(domains: &Domains, height: Height, listed: &[Way]) -> Result<Body, NodeError> {
+    let mut library = Library { domains, height, read: BTreeMap::new() };
     let mut body = Body::default();
     let mut cumulative_gas_used = 0u64;
     for way in listed {

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anfs_primitives::{CertifiedRootBlock, encode};
+use alloy_primitives::U256;
+use anfs_primitives::{CertifiedRootBlock, DomainId, Height, encode};
 use anfs_rpc::{RpcBlock, ShownBlock};
 use anfs_state::AccountTrie;
 use anfs_store::disk::Disk;
 
 use super::block::{self, Body, NetworkBlock};
 use super::completion::{OpenWay, Step, Stepped, apply};
-use super::record::{Entry, Record, ShardRow, Shown, WHOLE_EVERY};
+use super::record::{DomainRow, Entry, Record, Shown, WHOLE_EVERY};
 use super::view::{NetworkSources, NetworkView, gas_limit};
 use crate::error::NodeError;
 
@@ -60,24 +61,39 @@ impl NetworkView {
             step.finish()
         };
         let Stepped { listed, open } = stepped;
-        let body = block::body(&self.shards, height, &listed)?;
-        let shards = self.rows(&before.entry.shards, &named);
-        let trie = accounts.follow(height, &shards, &self.shards);
+        let body = block::body(&self.domains, height, &listed)?;
+        let issued = self.issued_by(&root)?;
+        let domains = self.rows(&before.entry.domains, &named, issued);
+        let trie = accounts.follow(height, &domains, &self.domains);
         let state_root = self.state_root(height, root.block.header.hash(), trie.as_ref())?;
-        let shown = Shown { state_root, ..self.shown(&root, &body, &shards)? };
-        let entry = Arc::new(Entry { shown, shards, listed });
+        let shown = Shown { state_root, ..self.shown(&root, &body, &domains)? };
+        let entry = Arc::new(Entry { shown, domains, listed });
         self.note(&self.record_of(entry.clone(), &open))?;
         self.publish(Arc::new(NetworkBlock { entry, body }), trie, &open);
         drop(accounts);
         Ok(Progress::Added)
     }
 
-    /// The shard blocks that a root block names, in its order; `None` while one of them is not visible.
+    /// The blocks that a root block makes final: the one below it with what that did to the root's own accounts, then the
+    /// shard blocks that it names, in its order; `None` while one of them is not visible.
     fn named(&self, root: &CertifiedRootBlock) -> Result<Option<Vec<Arc<dyn ShownBlock>>>, NodeError> {
-        let mut named = Vec::with_capacity(root.block.references.len());
+        let mut named = Vec::with_capacity(root.block.references.len() + 1);
+        let header = &root.block.header;
+        if let Some(below) = header.height.prev().filter(|below| *below > Height::ZERO) {
+            let Some(block) = self.domains.block(DomainId::ROOT, below)? else { return Ok(None) };
+            let told = &header.execution;
+            let same = block.shard().is_some_and(|block| {
+                (block.header.state_root, block.header.outbox_root) == (told.state_root, told.outbox_root)
+            });
+            if !same {
+                let detail = "the root's own block below it came to something else here".to_owned();
+                return Err(NodeError::Network { height: header.height, detail });
+            }
+            named.push(block);
+        }
         for reference in &root.block.references {
             let (domain, height) = (reference.header.domain, reference.header.height);
-            let Some(block) = self.shards.block(domain, height)? else { return Ok(None) };
+            let Some(block) = self.domains.block(domain, height)? else { return Ok(None) };
             if block.hash() != reference.header.hash() {
                 let detail = format!(
                     "the root names {} at height {height} of shard {domain}, where this node has {}; its disk holds another chain",
@@ -91,27 +107,44 @@ impl NetworkView {
         Ok(Some(named))
     }
 
-    /// The shards after these blocks.
-    fn rows(&self, before: &[ShardRow], named: &[&RpcBlock]) -> Vec<ShardRow> {
+    /// Coins that the root's own block below this one has issued, in wei.
+    fn issued_by(&self, root: &CertifiedRootBlock) -> Result<U256, NodeError> {
+        let header = &root.block.header;
+        let before = header.height.prev().map(|below| self.root.header(below)).transpose()?.flatten();
+        let before = before.map_or(U256::ZERO, |before| before.execution.issued);
+        Ok(header.execution.issued.saturating_sub(before))
+    }
+
+    /// The domains after these blocks; the root's accounts have gained what is new.
+    fn rows(&self, before: &[DomainRow], named: &[&RpcBlock], issued: U256) -> Vec<DomainRow> {
         let mut rows = before.to_vec();
         for block in named {
             let header = &block.header;
-            let place = usize::try_from(header.domain.0).ok().and_then(|domain| domain.checked_sub(1));
+            let place = usize::try_from(header.domain.0).ok();
             let Some(row) = place.and_then(|place| rows.get_mut(place)) else { continue };
-            let gained = row.held.saturating_add(header.value_in);
+            let (hash, new) = match header.domain {
+                DomainId::ROOT => (header.root_reference.hash, issued),
+                _ => (header.hash(), U256::ZERO),
+            };
+            let gained = row.held.saturating_add(header.value_in).saturating_add(new);
             let held = gained.saturating_sub(header.value_out).saturating_sub(header.burned);
-            *row = ShardRow { tip: header.height, hash: header.hash(), held };
+            *row = DomainRow { tip: header.height, hash, held };
         }
         rows
     }
 
     /// What the block shows of itself beside its state root.
-    fn shown(&self, root: &CertifiedRootBlock, body: &Body, shards: &[ShardRow]) -> Result<Shown, NodeError> {
+    fn shown(
+        &self,
+        root: &CertifiedRootBlock,
+        body: &Body,
+        domains: &[DomainRow],
+    ) -> Result<Shown, NodeError> {
         let header = &root.block.header;
         let mut base_fee = self.spec.base_fee_min;
-        for (domain, row) in (1u32..).zip(shards) {
+        for (domain, row) in (0u32..).zip(domains) {
             // What is final is visible, and genesis always is.
-            if let Some(tip) = self.shards.block(domain.into(), row.tip)? {
+            if let Some(tip) = self.domains.block(domain.into(), row.tip)? {
                 let tip = tip.summary();
                 base_fee = base_fee.max(self.spec.next_base_fee(tip.base_fee, tip.gas_used));
             }

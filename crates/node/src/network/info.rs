@@ -6,7 +6,7 @@ use anfs_rpc::network::{
     BlockPlace, DomainReport, DomainsReport, FinalityReport, LegKind, LegReport, LegsReport, LightProof,
     LightQuery, MessageReport, RootHeaderReport, RouteReport,
 };
-use anfs_rpc::{At, Backend, BackendError, NetworkInfo, RpcBlock, ShownBlock};
+use anfs_rpc::{At, Backend, BackendError, ChainReader, NetworkInfo, RpcBlock, ShownBlock};
 
 use super::NetworkBackend;
 use super::block::arrival;
@@ -33,10 +33,10 @@ impl NetworkBackend {
         spot: &Spot,
         look: impl FnOnce(&dyn ShownBlock, &RpcBlock) -> Option<T>,
     ) -> Result<T, BackendError> {
-        let block = self.view.shards.block(spot.domain, spot.height)?;
+        let block = self.view.domains.block(spot.domain, spot.height)?;
         let seen = block.as_ref().and_then(|block| look(&**block, block.shard()?));
         seen.ok_or_else(|| {
-            let detail = format!("block {} of shard {} is not complete here", spot.height, spot.domain);
+            let detail = format!("block {} of domain {} is not complete here", spot.height, spot.domain);
             NodeError::Network { height: self.view.height(), detail }.into()
         })
     }
@@ -104,23 +104,25 @@ impl NetworkInfo for NetworkBackend {
             None if head.height() == Height::ZERO => self.view.root.genesis().supply,
             None => Supply::default(),
         };
-        let reports = (1u32..).map(DomainId).zip(&self.shards).map(|(domain, shard)| {
+        let report = |domain, chain: &dyn ChainReader| {
             let row = row(entry, domain);
             DomainReport {
                 domain,
-                certified_height: shard.chain.head().height(),
+                certified_height: chain.head().height(),
                 final_height: row.map_or(Height::ZERO, |row| row.tip),
                 final_hash: row.map_or(B256::ZERO, |row| row.hash),
-                base_fee: shard.chain.next_base_fee(),
+                base_fee: chain.next_base_fee(),
                 held: row.map_or(U256::ZERO, |row| row.held),
             }
-        });
+        };
+        let shards = (1u32..).map(DomainId).zip(&self.shards);
         Ok(DomainsReport {
             root_height: head.height(),
             root_hash: head.hash(),
             supply,
             in_flight: number(self.view.open.read().len()),
-            domains: reports.collect(),
+            root: report(DomainId::ROOT, &*self.view.domains.root),
+            domains: shards.map(|(domain, shard)| report(domain, &*shard.chain)).collect(),
         })
     }
 

@@ -92,6 +92,10 @@ impl NetworkBackend {
 
     /// The newest final block of a shard after a network block.
     fn tip_header(&self, root: Height, domain: DomainId) -> Result<Option<SealedHeader>, BackendError> {
+        if domain == DomainId::ROOT {
+            let detail = "light clients cannot check what lives in the root, only what lives in shards";
+            return Err(BackendError::InvalidParams(detail.to_owned()));
+        }
         let entry = self.view.entry(root)?;
         let tip = entry.as_ref().and_then(|entry| row(entry, domain)).map(|row| row.tip);
         tip.map(|tip| self.shard_header(domain, tip)).transpose()

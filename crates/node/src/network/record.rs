@@ -15,12 +15,12 @@ pub(crate) const MAGIC: [u8; 8] = *b"ANFSNET2";
 /// Every so many records, one holds all open transactions.
 pub(crate) const WHOLE_EVERY: u64 = 64;
 
-/// A shard after a root block.
+/// A domain after a root block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct ShardRow {
+pub(crate) struct DomainRow {
     /// Its newest final block.
     pub(crate) tip: Height,
-    /// That block's hash.
+    /// That block's hash; of the root's own, that of the root block.
     pub(crate) hash: BlockHash,
     /// Coins in its accounts, in wei.
     pub(crate) held: U256,
@@ -69,8 +69,8 @@ impl Shown {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Entry {
     pub(crate) shown: Shown,
-    /// The shards after it, domain 1 first.
-    pub(crate) shards: Vec<ShardRow>,
+    /// The domains after it, the root first.
+    pub(crate) domains: Vec<DomainRow>,
     /// Transactions that completed in it, in order.
     pub(crate) listed: Vec<Way>,
 }

@@ -6,10 +6,11 @@ use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_rpc_types_eth::EIP1186AccountProofResponse;
 use anfs_primitives::DomainId;
 use anfs_primitives::crossing::route_target;
-use anfs_rpc::{AccountView, At, Backend, BackendError, StateReader};
+use anfs_rpc::{AccountView, At, BackendError, StateReader};
 use anfs_state::EMPTY_ROOT;
 
 use super::NetworkBackend;
+use super::backend::DomainBackend;
 use super::view::row;
 
 /// Where an address lives.
@@ -22,11 +23,11 @@ pub(super) struct Residence {
 }
 
 impl NetworkBackend {
-    /// What serves a shard, and its own block or pending state that belongs to the network's.
-    pub(super) fn place(&self, at: At, domain: DomainId) -> Result<(&Backend, At), BackendError> {
+    /// What serves a domain, and its own block or pending state that belongs to the network's.
+    pub(super) fn place(&self, at: At, domain: DomainId) -> Result<(&DomainBackend, At), BackendError> {
         let shard = self
-            .shard_of(domain)
-            .ok_or_else(|| BackendError::Internal(format!("the network has no shard {domain}")))?;
+            .domain(domain)
+            .ok_or_else(|| BackendError::Internal(format!("the network has no domain {domain}")))?;
         let At::Block(height) = at else { return Ok((shard, At::Pending)) };
         let entry = self.view.entry(height)?;
         let tip = entry.as_ref().and_then(|entry| row(entry, domain)).map(|row| row.tip);
@@ -34,12 +35,12 @@ impl NetworkBackend {
         Ok((shard, At::Block(tip.ok_or_else(absent)?)))
     }
 
-    /// Reads from a shard's state; a state that it no longer has is told of in the network's heights.
+    /// Reads from a domain's state; a state that it no longer has is told of in the network's heights.
     pub(super) fn read<T>(
         &self,
         at: At,
         domain: DomainId,
-        read: impl FnOnce(&Backend, At) -> Result<T, BackendError>,
+        read: impl FnOnce(&DomainBackend, At) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
         let (shard, there) = self.place(at, domain)?;
         read(shard, there).map_err(|error| match (error, at, there) {
@@ -47,7 +48,7 @@ impl NetworkBackend {
                 if shard.chain.head().height() < tip =>
             {
                 BackendError::Internal(format!(
-                    "the seat that serves shard {domain} catches up to its block {tip}: ask again"
+                    "the seat that serves domain {domain} catches up to its block {tip}: ask again"
                 ))
             }
             (BackendError::StatePruned { oldest, .. }, At::Block(height), _) => {
@@ -68,7 +69,7 @@ impl NetworkBackend {
             }
             Ok(route_target(&shard.state.code(there, address)?))
         })?;
-        let domain = route.filter(|domain| self.shard_of(*domain).is_some());
+        let domain = route.filter(|domain| self.domain(*domain).is_some());
         Ok(Residence { domain: domain.unwrap_or(home), routed: domain.is_some() })
     }
 
@@ -76,7 +77,7 @@ impl NetworkBackend {
         &self,
         at: At,
         address: &Address,
-        read: impl FnOnce(&Backend, At) -> Result<T, BackendError>,
+        read: impl FnOnce(&DomainBackend, At) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
         self.read(at, self.residence(at, address)?.domain, read)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
-use anfs_primitives::{ChainSpec, DomainId, DomainMap, Height, SealedRootHeader, decode};
+use anfs_primitives::{ChainSpec, CrossMessage, DomainId, DomainMap, Height, SealedRootHeader, decode};
 use anfs_rpc::{BlockSummary, ShownBlock};
 use anfs_state::AccountTrie;
 use anfs_store::disk::Disk;
@@ -15,9 +15,9 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 
 use super::accounts::Accounts;
-use super::block::{self, NetworkBlock, ShardChain, Shards};
+use super::block::{self, DomainChain, Domains, NetworkBlock};
 use super::completion::{Open, OpenWay, Spot, Way, apply};
-use super::record::{Entry, MAGIC, Record, ShardRow, Shown};
+use super::record::{DomainRow, Entry, MAGIC, Record, Shown};
 use crate::chain::ChainLimits;
 use crate::error::NodeError;
 use crate::feed::HEADS_BUFFERED;
@@ -38,7 +38,7 @@ pub struct NetworkSources {
     /// The final root blocks. Those on disk are published before the view is opened.
     pub root: Arc<RootChain>,
     /// The decided blocks of each shard; the first is domain 1's.
-    pub shards: Vec<Arc<dyn ShardChain>>,
+    pub shards: Vec<Arc<dyn DomainChain>>,
     /// The file of the index.
     pub index: PathBuf,
 }
@@ -48,7 +48,7 @@ pub struct NetworkSources {
 pub struct NetworkView {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) root: Arc<RootChain>,
-    pub(crate) shards: Shards,
+    pub(crate) domains: Domains,
     pub(crate) log: RecordLog,
     genesis: Arc<NetworkBlock>,
     pub(crate) recent: RwLock<Recent>,
@@ -102,7 +102,7 @@ impl NetworkView {
         let accounts = Accounts::genesis(&spec)?;
         let genesis = Arc::new(genesis_block(&spec, root.genesis(), accounts.root()));
         let view = Self {
-            shards: Shards(shards),
+            domains: Domains { root: root.domain().clone(), shards },
             log,
             recent: RwLock::default(),
             open: RwLock::default(),
@@ -137,7 +137,7 @@ impl NetworkView {
         };
         let Shown { height: head, hash, .. } = last.entry.shown;
         accounts.forget();
-        let trie = accounts.follow(head, &last.entry.shards, &self.shards);
+        let trie = accounts.follow(head, &last.entry.domains, &self.domains);
         let known = self.state_root(head, hash, trie.as_ref())?;
         let trie = trie.filter(|_| known == last.entry.shown.state_root);
         *self.open.write() = self.open_at(last)?;
@@ -160,7 +160,7 @@ impl NetworkView {
         match (gathered, noted) {
             (Some(gathered), Some(noted)) if gathered != noted => {
                 let detail = format!(
-                    "the states of the shards come to the state root {gathered}, and its record in the index says {noted}: \
+                    "the states of the domains come to the state root {gathered}, and its record in the index says {noted}: \
                      one of them is damaged; stop the node and remove the index: it is made again"
                 );
                 Err(NodeError::Network { height, detail })
@@ -228,7 +228,7 @@ impl NetworkView {
             return Ok(known);
         }
         let Some(record) = self.record(height)? else { return Ok(None) };
-        let body = block::body(&self.shards, height, &record.entry.listed)?;
+        let body = block::body(&self.domains, height, &record.entry.listed)?;
         Ok(Some(Arc::new(NetworkBlock { entry: record.entry, body })))
     }
 
@@ -325,7 +325,7 @@ impl NetworkView {
 
     /// The shard block that executed a transaction, final or not.
     pub(crate) fn executed(&self, hash: &B256) -> Result<Option<Spot>, NodeError> {
-        for (domain, shard) in (1u32..).map(DomainId).zip(&self.shards.0) {
+        for (domain, shard) in (1u32..).map(DomainId).zip(&self.domains.shards) {
             let found = shard.transaction(hash).map_err(|error| NodeError::Network {
                 height: self.height(),
                 detail: format!("transactions of shard {domain} cannot be looked up: {error}"),
@@ -361,14 +361,44 @@ impl NetworkView {
     /// Where final blocks have sent and consumed a message; `None` if none has.
     pub(crate) fn mentions(&self, id: &B256) -> Result<Option<Mentions>, NodeError> {
         let mut found = Mentions::default();
-        for (domain, shard) in (1u32..).map(DomainId).zip(&self.shards.0) {
-            let Some(MessagePlace { height, index, consumed }) = shard.message(id)? else { continue };
+        for domain in (0..=self.map().shards()).map(DomainId) {
+            let reader = self.domains.reader(domain).expect("the map is of the view's shards");
+            let Some(MessagePlace { height, index, consumed }) = reader.message(id)? else { continue };
             if self.final_in(domain, height)?.is_some() {
                 let place = if consumed { &mut found.consumed } else { &mut found.sent };
                 *place = Some(Spot { domain, height, index });
             }
         }
+        self.complete(&mut found)?;
         Ok((found.sent.is_some() || found.consumed.is_some()).then_some(found))
+    }
+
+    /// Adds what the root did with a message longer ago than it holds by id: the other end knows the message.
+    fn complete(&self, found: &mut Mentions) -> Result<(), NodeError> {
+        let (known, at_source) = match (found.sent, found.consumed) {
+            (Some(known), None) => (known, true),
+            (None, Some(known)) => (known, false),
+            _ => return Ok(()),
+        };
+        let Some(block) = self.domains.block(known.domain, known.height)? else { return Ok(()) };
+        let (Some(shard), at) = (block.shard(), known.index as usize) else { return Ok(()) };
+        let message = if at_source {
+            shard.crossing.sent.get(at)
+        } else {
+            shard.crossing.arrivals.get(at).map(|arrival| &arrival.message)
+        };
+        let of_root = |message: &&CrossMessage| {
+            DomainId::ROOT == if at_source { message.destination } else { message.source }
+        };
+        let Some(message) = message.filter(of_root) else { return Ok(()) };
+        let Some(MessagePlace { height, index, .. }) = self.domains.root.find(message)? else {
+            return Ok(());
+        };
+        if self.final_in(DomainId::ROOT, height)?.is_some() {
+            let place = if at_source { &mut found.consumed } else { &mut found.sent };
+            *place = Some(Spot { domain: DomainId::ROOT, height, index });
+        }
+        Ok(())
     }
 
     /// The oldest block in memory after which a shard stood at this height or above.
@@ -388,13 +418,13 @@ impl NetworkView {
     /// Which shard is home to an address.
     #[must_use]
     pub fn map(&self) -> DomainMap {
-        DomainMap::new(u32::try_from(self.shards.0.len()).unwrap_or(u32::MAX).max(1))
+        DomainMap::new(u32::try_from(self.domains.shards.len()).unwrap_or(u32::MAX).max(1))
     }
 }
 
-/// A shard after a network block.
-pub(crate) fn row(entry: &Entry, domain: DomainId) -> Option<&ShardRow> {
-    entry.shards.get(usize::try_from(domain.0).ok()?.checked_sub(1)?)
+/// A domain after a network block.
+pub(crate) fn row(entry: &Entry, domain: DomainId) -> Option<&DomainRow> {
+    entry.domains.get(usize::try_from(domain.0).ok()?)
 }
 
 fn absent(height: Height) -> NodeError {
@@ -427,9 +457,12 @@ impl Recent {
 
 /// Block 0: what every shard starts from.
 fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader, state_root: Option<B256>) -> NetworkBlock {
-    let held = crate::genesis::coins(spec).into_values();
-    let tips = root.tips.iter().zip(held);
-    let shards = tips.map(|(tip, held)| ShardRow { tip: tip.height, hash: tip.hash, held }).collect();
+    let coins = crate::genesis::coins(spec);
+    let held = |domain| coins.get(&domain).copied().unwrap_or_default();
+    let first = DomainRow { tip: Height::ZERO, hash: root.hash(), held: held(DomainId::ROOT) };
+    let tips = (1u32..).map(DomainId).zip(&root.tips);
+    let tips = tips.map(|(domain, tip)| DomainRow { tip: tip.height, hash: tip.hash, held: held(domain) });
+    let domains = std::iter::once(first).chain(tips).collect();
     let body = block::Body::default();
     let (receipts_root, logs_bloom) = body.receipts_root();
     let shown = Shown {
@@ -446,7 +479,7 @@ fn genesis_block(spec: &ChainSpec, root: &SealedRootHeader, state_root: Option<B
         timestamp: root.timestamp_ms / 1000,
         size: anfs_primitives::encode(root.header()).len() as u64,
     };
-    NetworkBlock { entry: Arc::new(Entry { shown, shards, listed: Vec::new() }), body }
+    NetworkBlock { entry: Arc::new(Entry { shown, domains, listed: Vec::new() }), body }
 }
 
 /// What all shards may use in a block each, or what was used if that is more: several blocks of a shard, and legs in

@@ -10,6 +10,7 @@ use anfs_store::RootStore;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
 
+use super::domain::RootDomain;
 use crate::error::NodeError;
 
 /// Root blocks held in memory; older ones are read from disk.
@@ -21,6 +22,7 @@ const BLOCKS_BUFFERED: usize = 256;
 #[derive(Debug)]
 pub struct RootChain {
     genesis: SealedRootHeader,
+    domain: Arc<RootDomain>,
     /// Where older blocks are read from; of a seat that has stopped, as far as it had got.
     archives: Mutex<BTreeMap<RootSeat, Arc<RootStore>>>,
     recent: Mutex<Recent>,
@@ -52,11 +54,12 @@ impl Recent {
 }
 
 impl RootChain {
-    /// A chain of the genesis block alone.
+    /// A chain of the genesis block alone, with what executing its blocks comes to.
     #[must_use]
-    pub fn new(genesis: SealedRootHeader) -> Self {
+    pub fn new(genesis: SealedRootHeader, domain: Arc<RootDomain>) -> Self {
         Self {
             genesis,
+            domain,
             archives: Mutex::default(),
             recent: Mutex::default(),
             grew: Condvar::new(),
@@ -112,6 +115,12 @@ impl RootChain {
     #[must_use]
     pub fn height(&self) -> Height {
         self.recent.lock().head()
+    }
+
+    /// What executing the blocks has come to.
+    #[must_use]
+    pub fn domain(&self) -> &Arc<RootDomain> {
+        &self.domain
     }
 
     /// The genesis header.

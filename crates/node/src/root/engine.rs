@@ -4,7 +4,7 @@
 //! As in the shard's engine, a signature is on disk before it is on the wire, and a final root block is on disk before
 //! anybody here sees it. spec: PROTOCOL §6; Root F10
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,17 @@ use anfs_consensus::root::{
     OWN_REFERENCES_MAX, ROOT_SERVE_MAX, RootCore, RootCrypto, RootEffect, RootInput, RootLogRecord,
     RootStatus,
 };
+use anfs_crypto::outbox::{LaneBatch, lane_batch};
 use anfs_primitives::{CertifiedRootBlock, DomainId, Height, RootMessage, RootSeat, ShardReference, encode};
-use anfs_store::{RootStore, StoreError};
+use anfs_store::{RecordLog, RootStore, StoreError};
 use parking_lot::RwLock;
 
 use super::chain::RootChain;
+use super::domain::RootExecuted;
 use super::lanes::{Arrived, Lanes, start_of};
+use super::machine::{ExecutionRecord, RootMachine};
 use super::quotas::Quotas;
+use super::wants::Wants;
 use super::wire::{NetworkMessage, NetworkTransport};
 use crate::arrivals::{PushError, message_bytes};
 use crate::context::{Part, SeatContext};
@@ -43,6 +47,8 @@ const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 const RETRY: Duration = Duration::from_millis(500);
 /// Root blocks between two savings of what they add up to.
 const SAVE_EVERY: u64 = 256;
+/// Records of executed blocks that may wait for an fsync: so many blocks are executed again after a crash.
+const SYNC_EVERY: u64 = 32;
 /// How long messages wait that the seat has no room for yet.
 const ROOM_AGAIN_MS: u64 = 100;
 
@@ -53,6 +59,10 @@ pub(crate) struct RootParts {
     pub(crate) core: RootCore,
     pub(crate) crypto: Arc<dyn RootCrypto>,
     pub(crate) store: Arc<RootStore>,
+    /// Executes what is final.
+    pub(crate) machine: RootMachine,
+    /// What each executed block did.
+    pub(crate) executions: Arc<RecordLog>,
     pub(crate) chain: Arc<RootChain>,
     /// Chains that show what any seat of this process has made final.
     pub(crate) shown: Option<Arc<RootChain>>,
@@ -66,6 +76,10 @@ pub(crate) struct RootEngine {
     seat: RootSeat,
     lanes: Lanes,
     quotas: Quotas,
+    /// Messages to the root that the core has asked for.
+    wants: Wants,
+    /// Final blocks that are to be executed.
+    decided: VecDeque<Arc<CertifiedRootBlock>>,
     /// When this engine started, in milliseconds since the Unix epoch.
     started_ms: u64,
     /// The seat may vote from now on.
@@ -100,11 +114,14 @@ impl RootEngine {
         let first = first.min(head.header.root_reference.height.max(Height(1)));
         for height in (first.0..=top.0).map(Height) {
             if let Some(block) = parts.chain.block(height)? {
-                lanes.extend(&block);
+                lanes.extend(&block, own_messages(&parts.chain, &block, seat.domain)?);
             }
         }
         let started_ms = context.clock.now_ms();
+        let wants = Wants::new(context.spec.verifiers_per_shard);
         Ok(Self {
+            wants,
+            decided: VecDeque::new(),
             parts,
             seat,
             lanes,
@@ -121,14 +138,16 @@ impl RootEngine {
 
     /// Steps the core until the inbox is closed.
     pub(crate) fn run(mut self, inbox: &RootInbox) -> Result<(), NodeError> {
-        self.step(RootInput::Start)?;
+        self.start()?;
         loop {
+            self.execute()?;
             self.take_part()?;
             self.tell_decided()?;
             self.fetch()?;
+            self.fetch_inbound()?;
             let now_ms = self.parts.context.clock.now_ms();
             let again = self.pending.as_ref().map(|(_, again_at_ms)| *again_at_ms);
-            let wakes = [self.wake_at_ms, self.lanes.wake_at_ms(), again];
+            let wakes = [self.wake_at_ms, self.lanes.wake_at_ms(), self.wants.wake_at_ms(), again];
             let wake_at_ms = wakes.into_iter().flatten().min();
             let timeout = wake_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
             match inbox.receive(timeout) {
@@ -158,7 +177,54 @@ impl RootEngine {
         self.parts.core =
             RootCore::new(config, Some(self.seat), self.parts.crypto.clone(), state, Vec::new())?;
         tracing::info!(seat = %self.seat, "the seat takes part in the root again");
-        self.step(RootInput::Start)
+        self.start()
+    }
+
+    /// Starts the core, and tells it what it may vote on.
+    fn start(&mut self) -> Result<(), NodeError> {
+        self.step(RootInput::Start)?;
+        self.tell_executed()
+    }
+
+    /// Executes what has become final, in its order, and tells the core. The core waits for nothing else meanwhile: without
+    /// it nothing of the next height is signed. spec: Root F12
+    fn execute(&mut self) -> Result<(), NodeError> {
+        while let Some(block) = self.decided.pop_front() {
+            let executed = self.parts.machine.execute(&block.block)?;
+            keep(&self.parts.executions, &executed);
+            self.parts.chain.domain().publish(&executed);
+            if let Some(shown) = &self.parts.shown {
+                shown.domain().publish(&executed);
+            }
+            if executed.height().0.is_multiple_of(SAVE_EVERY) {
+                self.save(&block)?;
+            }
+            self.tell_executed()?;
+        }
+        Ok(())
+    }
+
+    fn tell_executed(&mut self) -> Result<(), NodeError> {
+        let head = self.parts.machine.head();
+        let (height, execution) = (head.height(), Box::new(head.execution.clone()));
+        self.step(RootInput::Executed { height, execution })
+    }
+
+    /// Saves what the blocks up to the newest add up to, so that the next start need not go through them again.
+    fn save(&self, newest: &CertifiedRootBlock) -> Result<(), NodeError> {
+        if self.parts.core.state().head().hash() != newest.block.header.hash() {
+            return Ok(());
+        }
+        let accounts = self.parts.machine.save()?;
+        let bytes = encode(&(self.parts.core.state(), accounts));
+        // The record goes first: what is saved is not executed again.
+        let store = &self.parts.store;
+        let saved = self.parts.executions.sync();
+        let saved = saved.and_then(|()| store.save_state(newest.block.header.height, &bytes));
+        if let Err(error) = saved {
+            tracing::warn!(seat = %self.seat, %error, "cannot save the root's state; the next start takes longer");
+        }
+        Ok(())
     }
 
     /// Gives the core the decided blocks that it has asked for.
@@ -187,18 +253,22 @@ impl RootEngine {
     fn hear(&mut self, from: RootSeat, message: NetworkMessage) -> Result<(), NodeError> {
         match message {
             NetworkMessage::Root(message) => self.step(RootInput::Message { from, message }),
-            NetworkMessage::LaneRequest { height } => {
-                if !self.quotas.take(from, self.parts.context.clock.now_ms()) {
+            NetworkMessage::LaneRequest { height, destination } => {
+                let own = [from.domain, DomainId::ROOT].contains(&destination);
+                if !own || !self.quotas.take(from, self.parts.context.clock.now_ms()) {
                     return Ok(());
                 }
-                let batch = self.parts.context.chain.lane_batch(height, from.domain)?;
+                let batch = self.parts.context.chain.lane_batch(height, destination)?;
                 if let Some(batch) = batch {
                     self.quotas.answered(from, batch.messages.iter().map(message_bytes).sum());
-                    self.send(from, NetworkMessage::Lane { height, batch: Arc::new(batch) });
+                    self.send(from, NetworkMessage::Lane { height, destination, batch: Arc::new(batch) });
                 }
                 Ok(())
             }
-            NetworkMessage::Lane { height, batch } => {
+            NetworkMessage::Lane { height, destination: DomainId::ROOT, batch } => {
+                self.take_inbound(from, height, batch)
+            }
+            NetworkMessage::Lane { height, batch, .. } => {
                 if let Err(error) = self.lanes.answer(from.domain, height, Arc::unwrap_or_clone(batch)) {
                     tracing::warn!(seat = %self.seat, peer = %from, %error, "a peer sent false messages");
                     self.parts.context.metrics.offence();
@@ -208,11 +278,45 @@ impl RootEngine {
         }
     }
 
+    /// Hands the core messages to the root that it has asked for.
+    fn take_inbound(
+        &mut self,
+        from: RootSeat,
+        height: Height,
+        batch: Arc<LaneBatch>,
+    ) -> Result<(), NodeError> {
+        let Some(want) = self.wants.get(from.domain, height) else { return Ok(()) };
+        if let Err(error) = want.verify(&batch, self.parts.context.spec.network) {
+            tracing::warn!(seat = %self.seat, peer = %from, %error, "a peer sent false messages");
+            self.parts.context.metrics.offence();
+            return Ok(());
+        }
+        self.wants.remove(from.domain, height);
+        self.step(RootInput::Inbound { source: from.domain, height, batch })
+    }
+
+    /// Asks for messages to the root that the core wants.
+    fn fetch_inbound(&mut self) -> Result<(), NodeError> {
+        let state = self.parts.core.state();
+        self.wants.retain(|source, height| state.want(source, height).is_some());
+        let destination = DomainId::ROOT;
+        for (to, height) in self.wants.requests(self.parts.context.clock.now_ms()) {
+            if to.domain != self.seat.domain {
+                self.send(to, NetworkMessage::LaneRequest { height, destination });
+            } else if let Some(batch) = self.parts.context.chain.lane_batch(height, destination)? {
+                self.take_inbound(self.seat, height, Arc::new(batch))?;
+            } else if to != self.seat {
+                self.send(to, NetworkMessage::LaneRequest { height, destination });
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for messages that are due, and hands on what has come.
     fn fetch(&mut self) -> Result<(), NodeError> {
         let now_ms = self.parts.context.clock.now_ms();
         for (to, height) in self.lanes.requests(now_ms) {
-            self.send(to, NetworkMessage::LaneRequest { height });
+            self.send(to, NetworkMessage::LaneRequest { height, destination: self.seat.domain });
         }
         if self.pending.as_ref().is_some_and(|(_, again_at_ms)| *again_at_ms > now_ms) {
             return Ok(());
@@ -267,6 +371,7 @@ impl RootEngine {
             RootEffect::Final { block } => self.finalise(&block)?,
             RootEffect::ServeBlocks { to, from } => self.serve(to, from)?,
             RootEffect::WantCertified { from } => self.wanted = Some(from),
+            RootEffect::WantInbound(want) => self.wants.add(want),
             RootEffect::Evidence(evidence) => {
                 tracing::warn!(seat = %self.seat, ?evidence, "proof of misbehaviour");
                 self.parts.context.metrics.offence();
@@ -287,16 +392,10 @@ impl RootEngine {
         if let Some(shown) = &self.parts.shown {
             shown.publish(block);
         }
-        self.lanes.extend(block);
+        self.lanes.extend(block, own_messages(&self.parts.chain, block, self.seat.domain)?);
         self.sure =
             self.parts.core.status().seat.is_none() && block.block.header.timestamp_ms > self.started_ms;
-        let height = block.block.header.height;
-        if height.0.is_multiple_of(SAVE_EVERY) {
-            let state = encode(self.parts.core.state());
-            if let Err(error) = self.parts.store.save_state(height, &state) {
-                tracing::warn!(seat = %self.seat, %error, "cannot save the root's state; the next start takes longer");
-            }
-        }
+        self.decided.push_back(block.clone());
         Ok(())
     }
 
@@ -350,5 +449,36 @@ impl RootEngine {
                 return Err(error.into());
             }
         }
+    }
+}
+
+/// What executing the block below this one has sent to a domain.
+fn own_messages(
+    chain: &RootChain,
+    block: &CertifiedRootBlock,
+    domain: DomainId,
+) -> Result<Option<LaneBatch>, NodeError> {
+    // Genesis sends nothing.
+    let below = block.block.header.height.prev().filter(|below| *below > Height::ZERO);
+    let Some(below) = below else { return Ok(None) };
+    let absent =
+        || NodeError::Network { height: below, detail: "the root's block is not executed".to_owned() };
+    let executed = chain.domain().block_at(below)?.ok_or_else(absent)?;
+    Ok(lane_batch(&executed.crossing.sent, domain))
+}
+
+/// Adds what a block did to the record, unless it is there since before the last start. Without the record the next start
+/// takes longer, that is all.
+pub(super) fn keep(executions: &RecordLog, executed: &RootExecuted) {
+    if executions.next() != executed.height().0 {
+        return;
+    }
+    let kept = executions.append(&encode(&ExecutionRecord::of(executed))).and_then(|()| {
+        let waiting = executions.next().saturating_sub(executions.readable());
+        if waiting >= SYNC_EVERY { executions.sync() } else { Ok(()) }
+    });
+    if let Err(error) = kept {
+        let height = executed.height();
+        tracing::warn!(%height, %error, "cannot keep what the root's block did; the next start takes longer");
     }
 }

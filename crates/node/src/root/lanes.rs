@@ -14,8 +14,8 @@ use std::sync::Arc;
 use alloy_primitives::{B256, U256};
 use anfs_crypto::outbox::{BatchError, LaneBatch};
 use anfs_primitives::{
-    CertifiedRootBlock, CrossMessage, DomainId, Height, NetworkId, RootReference, RootSeat, SeatIndex,
-    ShardHeader,
+    CertifiedRootBlock, CrossMessage, DomainId, Height, LaneCount, NetworkId, RootReference, RootSeat,
+    SeatIndex,
 };
 
 /// A request that was not answered is sent to the next seat after this many milliseconds.
@@ -32,16 +32,25 @@ pub(crate) struct Sent {
     value: U256,
 }
 
-/// What a shard's block and those below it have sent to a domain.
-fn sent_to(header: &ShardHeader, destination: DomainId) -> Sent {
-    let lane = header.lanes.binary_search_by_key(&destination, |lane| lane.destination);
-    lane.map_or_else(
-        |_| Sent::default(),
-        |at| {
-            let lane = &header.lanes[at];
-            Sent { count: lane.sent, value: lane.value }
-        },
-    )
+/// How far a lane is among these, which ascend by destination.
+fn sent_to(lanes: &[LaneCount], destination: DomainId) -> Sent {
+    let lane = lanes.binary_search_by_key(&destination, |lane| lane.destination);
+    lane.map_or_else(|_| Sent::default(), |at| Sent { count: lanes[at].sent, value: lanes[at].value })
+}
+
+/// What a root block makes final, in the order in which it is consumed: the block's source and how far its lane to a domain
+/// is. What the root's own blocks send is final once the next header tells of it.
+fn made_final(
+    block: &CertifiedRootBlock,
+    destination: DomainId,
+) -> impl DoubleEndedIterator<Item = (DomainId, Sent)> {
+    let root = (DomainId::ROOT, sent_to(&block.block.header.execution.sent, destination));
+    let shards = block
+        .block
+        .references
+        .iter()
+        .map(move |reference| (reference.header.domain, sent_to(&reference.header.lanes, destination)));
+    std::iter::once(root).chain(shards)
 }
 
 /// What is wrong with an answer. Whoever sent it is at fault, or his shard.
@@ -68,13 +77,12 @@ pub(crate) fn start_of<E>(
     shards: u32,
     mut block: impl FnMut(Height) -> Result<Option<Arc<CertifiedRootBlock>>, E>,
 ) -> Result<(Height, BTreeMap<DomainId, Sent>), E> {
-    let mut open: BTreeSet<DomainId> = (1..=shards).map(DomainId).filter(|other| *other != domain).collect();
+    let mut open: BTreeSet<DomainId> = (0..=shards).map(DomainId).filter(|other| *other != domain).collect();
     let mut sent = BTreeMap::new();
     let (mut at, mut first) = (head, head.next());
     while let Some(below) = at.prev().filter(|_| !open.is_empty()) {
         let Some(block) = block(at)? else { break };
-        for reference in block.block.references.iter().rev() {
-            let (source, by_then) = (reference.header.domain, sent_to(&reference.header, domain));
+        for (source, by_then) in made_final(&block, domain).rev() {
             if !open.contains(&source) {
                 continue;
             }
@@ -138,6 +146,24 @@ struct Want {
     messages: Option<Vec<Arc<CrossMessage>>>,
 }
 
+impl Want {
+    /// Messages of the root, which every seat executes itself.
+    fn of_root(block: &CertifiedRootBlock, before: Sent, now: Sent, batch: LaneBatch) -> Self {
+        let header = &block.block.header;
+        Self {
+            source: DomainId::ROOT,
+            height: header.height.prev().unwrap_or_default(),
+            outbox_root: header.execution.outbox_root,
+            next: before.count,
+            gained: Sent { count: now.count - before.count, value: now.value.saturating_sub(before.value) },
+            proposer: header.proposer.seat,
+            tries: 0,
+            again_at_ms: None,
+            messages: Some(batch.messages.into_inner().into_iter().map(Arc::new).collect()),
+        }
+    }
+}
+
 impl Lanes {
     /// Lanes to a domain as they were after some root block: what each source had sent.
     pub(crate) fn new(
@@ -149,15 +175,23 @@ impl Lanes {
         Self { network, domain, seats: verifiers + 1, sent, waiting: VecDeque::new() }
     }
 
-    /// Takes in the next final root block.
-    pub(crate) fn extend(&mut self, block: &CertifiedRootBlock) {
+    /// Takes in the next final root block; `own` are the messages that executing the block below it has sent here.
+    pub(crate) fn extend(&mut self, block: &CertifiedRootBlock, own: Option<LaneBatch>) {
         let mut wants = Vec::new();
+        if let Some(batch) = own {
+            let now = sent_to(&block.block.header.execution.sent, self.domain);
+            let before = self.sent.get(&DomainId::ROOT).copied().unwrap_or_default();
+            if now.count > before.count {
+                self.sent.insert(DomainId::ROOT, now);
+                wants.push(Want::of_root(block, before, now, batch));
+            }
+        }
         for reference in &block.block.references {
             let header = &reference.header;
             if header.domain == self.domain {
                 continue;
             }
-            let now = sent_to(header, self.domain);
+            let now = sent_to(&header.lanes, self.domain);
             let before = self.sent.get(&header.domain).copied().unwrap_or_default();
             if now.count > before.count {
                 self.sent.insert(header.domain, now);

@@ -11,13 +11,19 @@ use anfs_consensus::root::{
     genesis_root_header,
 };
 use anfs_crypto::bls::SecretKey;
-use anfs_primitives::{ChainSpec, DomainId, Epoch, Height, RootSeat, SealedHeader, SealedRootHeader, decode};
+use anfs_primitives::{
+    ChainSpec, DomainId, Epoch, Height, RootExecution, RootHash, RootSeat, SealedHeader, SealedRootHeader,
+    decode,
+};
+use anfs_state::EMPTY_ROOT;
 use anfs_store::disk::Disk;
-use anfs_store::{RootRecovered, RootStore, RootStoreOptions};
+use anfs_store::{RecordLog, RecordLogOptions, RootRecovered, RootStore, RootStoreOptions};
 use parking_lot::RwLock;
 
 use super::chain::RootChain;
-use super::engine::{RootEngine, RootInbox, RootParts};
+use super::domain::RootDomain;
+use super::engine::{RootEngine, RootInbox, RootParts, keep};
+use super::machine::{RootMachine, SavedAccounts};
 use super::wire::{NetworkMailbox, NetworkTransport};
 use crate::context::SeatContext;
 use crate::error::NodeError;
@@ -41,6 +47,9 @@ const NETWORK_QUEUE: usize = 8192;
 const LOCAL_QUEUE: usize = 1024;
 /// A saved state of the root at most: headers of every shard, and a ledger of lanes.
 const STATE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What executing each root block did.
+const EXECUTIONS_FILE: &str = "executions.log";
+const EXECUTIONS_MAGIC: [u8; 8] = *b"ANFSREX1";
 
 /// A seat's part in the root, ready to run.
 pub(crate) struct RootSide {
@@ -61,11 +70,27 @@ pub(crate) struct RootGenesis {
 
 /// The root's genesis, which follows from the chain spec.
 pub(crate) fn genesis_root(spec: &ChainSpec) -> Result<RootGenesis, NodeError> {
+    let execution = RootExecution {
+        state_root: genesis::root_state(spec)?.root(),
+        receipts_root: EMPTY_ROOT,
+        base_fee: spec.initial_base_fee,
+        ..RootExecution::default()
+    };
     let domains = (1u32..).map(DomainId).zip(&spec.shards).map(|(domain, _)| domain);
     let shards = domains.map(|domain| Ok(genesis::first_header(spec, domain)?.0));
     let shards = shards.collect::<Result<Vec<_>, NodeError>>()?;
     let coins = genesis::coins(spec);
-    Ok(RootGenesis { header: genesis_root_header(spec, &shards, &coins), shards, coins })
+    Ok(RootGenesis { header: genesis_root_header(spec, &shards, &coins, execution), shards, coins })
+}
+
+/// The chain of the root's genesis block alone.
+///
+/// # Errors
+/// When genesis is no state.
+pub(crate) fn root_chain(spec: &Arc<ChainSpec>) -> Result<RootChain, NodeError> {
+    let header = genesis_root(spec)?.header;
+    let machine = RootMachine::genesis(spec, &header)?;
+    Ok(RootChain::new(header, Arc::new(RootDomain::new(spec.clone(), machine.head()))))
 }
 
 impl RootSide {
@@ -89,12 +114,21 @@ impl RootSide {
         };
         let (store, recovered) = RootStore::open(options, disk)?;
         let store = Arc::new(store);
-        let chain = Arc::new(RootChain::new(genesis.clone()));
+        let executions = Arc::new(executions(spec, genesis.hash(), &dir.join("root"), disk)?);
+        let first = Sum {
+            state: RootState::genesis(spec, genesis.clone(), shards, &coins),
+            machine: RootMachine::genesis(spec, &genesis)?,
+        };
+        let sum = saved(spec, &recovered, &executions).unwrap_or(first);
+        let domain = Arc::new(RootDomain::new(spec.clone(), sum.machine.head()));
+        let chain = Arc::new(RootChain::new(genesis, domain));
         for chain in std::iter::once(&chain).chain(&link.shown) {
             chain.take_in(seat, &store)?;
+            chain.domain().archive(seat, &executions);
+            chain.domain().skip_to(sum.machine.head());
         }
-        let first = RootState::genesis(genesis, shards, &coins);
-        let state = add_up(&store, &recovered, first)?;
+        let shown: Vec<&RootChain> = std::iter::once(&*chain).chain(link.shown.as_deref()).collect();
+        let Sum { state, machine } = sum.go_on(&store, &executions, &shown)?;
         let config = RootConfig::new(spec, Epoch::ZERO, epoch_seed(spec, Epoch::ZERO))?;
         let inner = BlsRootCrypto::from_spec(Some((seat, key)), spec, context.entropy)
             .map_err(ConsensusError::from)?;
@@ -115,6 +149,8 @@ impl RootSide {
             core,
             crypto,
             store,
+            machine,
+            executions,
             chain: chain.clone(),
             shown: link.shown.clone(),
             transport: link.transport.clone(),
@@ -124,16 +160,59 @@ impl RootSide {
     }
 }
 
-/// The state after the newest block on disk.
-fn add_up(store: &RootStore, recovered: &RootRecovered, first: RootState) -> Result<RootState, NodeError> {
-    let saved = recovered.state.as_ref().and_then(|(height, bytes)| {
-        let state: RootState = decode(bytes, STATE_BYTES_MAX).ok()?;
-        (state.head().height == *height).then_some(state)
-    });
-    let mut state = saved.unwrap_or(first);
-    for height in (state.head().height.0 + 1..=store.head().0).map(Height) {
-        let Some(block) = store.block(height)? else { break };
-        state.apply(&block).map_err(|fault| NodeError::Root { height, fault: Box::new(fault) })?;
+/// The record of executed blocks.
+fn executions(
+    spec: &ChainSpec,
+    genesis: RootHash,
+    dir: &Path,
+    disk: &Arc<dyn Disk>,
+) -> Result<RecordLog, NodeError> {
+    let options = RecordLogOptions {
+        path: dir.join(EXECUTIONS_FILE),
+        magic: EXECUTIONS_MAGIC,
+        network: spec.network,
+        genesis,
+        first: 1,
+    };
+    Ok(RecordLog::open(&**disk, &options)?)
+}
+
+/// What the root blocks up to some height add up to.
+struct Sum {
+    state: RootState,
+    machine: RootMachine,
+}
+
+/// What was saved, if it makes sense and the record of executed blocks reaches up to it.
+fn saved(spec: &Arc<ChainSpec>, recovered: &RootRecovered, executions: &RecordLog) -> Option<Sum> {
+    let (height, bytes) = recovered.state.as_ref()?;
+    let (state, accounts): (RootState, SavedAccounts) = decode(bytes, STATE_BYTES_MAX).ok()?;
+    let sound = state.head().height == *height && accounts.height() == *height;
+    if !sound || executions.next() <= height.0 {
+        return None;
     }
-    Ok(state)
+    Some(Sum { state, machine: RootMachine::restore(spec, accounts).ok()? })
+}
+
+impl Sum {
+    /// Goes through the blocks that are on disk above.
+    fn go_on(
+        mut self,
+        store: &RootStore,
+        executions: &RecordLog,
+        shown: &[&RootChain],
+    ) -> Result<Self, NodeError> {
+        for height in (self.state.head().height.0 + 1..=store.head().0).map(Height) {
+            let Some(block) = store.block(height)? else { break };
+            if block.block.header.execution != self.machine.head().execution {
+                let detail = "the next root block says otherwise of it".to_owned();
+                return Err(NodeError::Diverged { height: self.machine.head().height(), detail });
+            }
+            self.state.apply(&block).map_err(|fault| NodeError::Root { height, fault: Box::new(fault) })?;
+            let executed = self.machine.execute(&block.block)?;
+            keep(executions, &executed);
+            shown.iter().for_each(|chain| chain.domain().publish(&executed));
+        }
+        Ok(self)
+    }
 }

@@ -15,16 +15,20 @@ use crate::transport::InProcessHub;
 pub enum NetworkMessage {
     /// About the root.
     Root(RootMessage),
-    /// Asks a seat for the messages that a final block of its shard sends to the asking seat's.
+    /// Asks a seat for the messages that a final block of its shard sends to another domain.
     LaneRequest {
         /// Height of the block.
         height: Height,
+        /// The asking seat's shard, or the root.
+        destination: DomainId,
     },
     /// The answer.
     Lane {
         /// Height of the block.
         height: Height,
-        /// Its messages for the shard that asked.
+        /// Where the messages go.
+        destination: DomainId,
+        /// Its messages for that domain.
         batch: Arc<LaneBatch>,
     },
 }

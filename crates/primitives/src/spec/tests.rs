@@ -30,6 +30,7 @@ fn spec() -> ChainSpec {
         root_block_ms: 500,
         root_timeout_ms: 4_000,
         max_supply: U256::from(1_000),
+        issuance: IssuanceSpec::NONE,
         shards: vec![ShardSpec { generator: validator(1), verifiers: (2..=5).map(validator).collect() }],
         accounts: BTreeMap::from([(
             Address::repeat_byte(9),
@@ -65,6 +66,8 @@ fn each_bad_parameter_is_named() {
     refused(|s| s.view_timeout_ms = s.fast_timeout_ms, "view_timeout_ms");
     refused(|s| s.root_block_ms = 9, "root_block_ms");
     refused(|s| s.root_timeout_ms = s.root_block_ms, "root_timeout_ms");
+    refused(|s| s.issuance.decay_permille = 1001, "issuance.decay_permille");
+    refused(|s| s.issuance.interval_ms = 0, "issuance.interval_ms");
     refused(|s| s.block_gas_limit = 1, "block_gas_limit");
     refused(|s| s.base_fee_min = u64::MAX, "base_fee_min");
     refused(|s| s.shards.clear(), "shards");

@@ -240,6 +240,7 @@ pub(crate) fn chain_spec() -> ChainSpec {
         root_block_ms: 500,
         root_timeout_ms: 4_000,
         max_supply: U256::from(1_000),
+        issuance: spec::IssuanceSpec::NONE,
         shards: vec![spec::ShardSpec { generator: seat(1), verifiers: (2..=5).map(seat).collect() }],
         accounts: [(Address::repeat_byte(9), account)].into(),
     }

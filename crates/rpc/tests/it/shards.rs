@@ -109,6 +109,7 @@ impl NetworkInfo for Network {
             root_hash: B256::ZERO,
             supply: Default::default(),
             in_flight: U64::from(2),
+            root: DomainReport { domain: DomainId(0), held: U256::from(2), ..report.clone() },
             domains: vec![report],
         })
     }
@@ -280,6 +281,7 @@ async fn the_network_tells_of_itself() {
     assert_eq!((&domains["rootHeight"], &domains["inFlight"]), (&json!(3), &json!("0x2")));
     assert_eq!(domains["domains"][0]["finalHeight"], 8);
     assert_eq!(domains["domains"][0]["held"], "0x1");
+    assert_eq!((&domains["root"]["domain"], &domains["root"]["held"]), (&json!(0), &json!("0x2")));
     let address = Address::repeat_byte(7);
     let route = fixture.ok("anfs_getRoute", json!([address])).await;
     assert_eq!((&route["home"], &route["domain"], &route["routed"]), (&json!(1), &json!(2), &json!(true)));

@@ -10,11 +10,13 @@ use anfs_primitives::{
     ShardReference, Supply,
 };
 
+use super::bank::Outcome;
 use super::block::Executed;
 use super::lies::Lie;
 use super::plan::Plan;
 use super::process::Packet;
 use super::report::Report;
+use super::root::RootExecuted;
 
 /// Looks at everything that any seat decides.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(super) struct Checker {
     held: BTreeMap<DomainId, U256>,
     in_flight: U256,
     burned: U256,
+    issued: U256,
     genesis: U256,
     /// What a captured shard has taken from others, and the most that it may.
     loot: U256,
@@ -58,6 +61,7 @@ impl Checker {
             lanes: BTreeMap::new(),
             in_flight: U256::ZERO,
             burned: U256::ZERO,
+            issued: U256::ZERO,
             genesis: held.values().sum(),
             loot: U256::ZERO,
             loot_max: captured.copied().unwrap_or_default(),
@@ -84,7 +88,7 @@ impl Checker {
         let kind = match packet {
             Packet::Shard(_) => 1,
             Packet::Root(_) => 2,
-            Packet::Want(height) => 3 | height.0 << 8,
+            Packet::Want { height, .. } => 3 | height.0 << 8,
             Packet::Batch { height, .. } => 4 | height.0 << 8,
         };
         let seat = u64::from(from.domain.0) << 16 | u64::from(from.seat.0);
@@ -129,39 +133,48 @@ impl Checker {
         *self.counts.evidence.entry(lie.map_or("", Lie::name)).or_default() += 1;
     }
 
-    /// A root block is final at a seat, whose ledger, if it has taken in no more, says where all coins are.
+    /// A root block is final at a seat, whose ledger says where all coins are. `parent` is what the block before it came to.
     pub(super) fn finalised(
         &mut self,
         now_ms: u64,
         seat: RootSeat,
         block: &CertifiedRootBlock,
-        supply: Option<Supply>,
+        supply: Supply,
+        parent: &RootExecuted,
     ) {
         let header = &block.block.header;
         if header.height.0 == self.chain.len() as u64 + 1 {
-            self.newest(block);
+            self.newest(block, parent);
             self.word(now_ms);
         }
         let at = usize::try_from(header.height.0).unwrap_or(usize::MAX) - 1;
         if self.chain.get(at) != Some(&header.hash()) {
             return self.find(format!("{seat} has another root block {}", header.height));
         }
-        let supply = supply.unwrap_or(header.supply);
         let all = supply.held + supply.in_flight + supply.burned;
-        if supply != header.supply || all != self.genesis {
-            self.find(format!(
-                "{seat} counts {all} wei of {} after root block {}",
-                self.genesis, header.height
-            ));
+        let there_are = self.genesis + supply.issued;
+        if supply != header.supply || all != there_are {
+            self.find(format!("{seat} counts {all} wei of {there_are} after root block {}", header.height));
         }
     }
 
-    fn newest(&mut self, block: &CertifiedRootBlock) {
+    fn newest(&mut self, block: &CertifiedRootBlock, parent: &RootExecuted) {
         let header = &block.block.header;
         if let Err(fault) = self.state.apply(block) {
             return self.find(format!("root block {} is invalid: {fault}", header.height));
         }
         self.chain.push(header.hash());
+        if header.execution != parent.execution {
+            self.find(format!("root block {} tells of another execution of its parent", header.height));
+        }
+        if let Some(height) = header.height.prev() {
+            // The parent consumes what was final before it.
+            let most = height.prev().unwrap_or_default();
+            self.crossed((DomainId::ROOT, height), &parent.outcome, most, header.height);
+            self.held.insert(DomainId::ROOT, parent.bank.total());
+            self.issued = parent.execution.issued;
+            self.counts.root_messages += parent.outcome.consumed.len() as u64;
+        }
         for reference in &block.block.references {
             self.shard_block(reference, header.height);
         }
@@ -183,13 +196,26 @@ impl Checker {
         if outcome.lie.is_some_and(Lie::shows) {
             self.find(format!("{place:?} is final, and cannot be true"));
         }
+        self.crossed(place, outcome, header.root_reference.height, at);
+        self.held.insert(header.domain, executed.bank.total());
+        self.counts.shard_blocks += 1;
+        if !self.plan.is_captured(header.domain) {
+            self.counts.operations += outcome.crossings;
+            self.counts.messages += outcome.consumed.len() as u64;
+            self.counts.bounces += outcome.bounces;
+        }
+    }
+
+    /// What a block has consumed, of what was final by root block `most`, and what it has sent, final with `at`.
+    fn crossed(&mut self, place: (DomainId, Height), outcome: &Outcome, most: Height, at: Height) {
+        let (domain, _) = place;
         for message in &outcome.consumed {
-            let waiting = self.lanes.entry((message.source, header.domain)).or_default().pop_front();
+            let waiting = self.lanes.entry((message.source, domain)).or_default().pop_front();
             let Some((sent, final_at)) = waiting else {
                 self.find(format!("{place:?} consumes message {} twice or early", message.sequence));
                 continue;
             };
-            if sent != *message || final_at > header.root_reference.height {
+            if sent != *message || final_at > most {
                 self.find(format!("{place:?} consumes {} out of turn", message.sequence));
             }
             self.in_flight -= message.value();
@@ -202,17 +228,10 @@ impl Checker {
             if self.plan.is_captured(message.destination) {
                 self.loot_max += message.value();
             }
-            let lane = self.lanes.entry((header.domain, message.destination)).or_default();
+            let lane = self.lanes.entry((domain, message.destination)).or_default();
             lane.push_back((message.clone(), at));
         }
         self.burned += outcome.burned;
-        self.held.insert(header.domain, executed.bank.total());
-        self.counts.shard_blocks += 1;
-        if !self.plan.is_captured(header.domain) {
-            self.counts.operations += outcome.crossings;
-            self.counts.messages += outcome.consumed.len() as u64;
-            self.counts.bounces += outcome.bounces;
-        }
     }
 
     /// The model's own accounts against the root's ledger, to the wei.
@@ -232,8 +251,8 @@ impl Checker {
             return;
         }
         let held: U256 = self.held.values().sum();
-        let model = Supply { held, in_flight: self.in_flight, burned: self.burned };
-        if model != ledger.supply() || held + self.in_flight + self.burned != self.genesis {
+        let model = Supply { held, in_flight: self.in_flight, burned: self.burned, issued: self.issued };
+        if model != ledger.supply() || held + self.in_flight + self.burned != self.genesis + self.issued {
             self.find(format!("after root block {height}: {model:?}, the ledger says {:?}", ledger.supply()));
         }
     }
@@ -277,6 +296,8 @@ impl Checker {
         (report.operations, report.messages) = (counts.operations, counts.messages);
         (report.bounces, report.shard_blocks) = (counts.bounces, counts.shard_blocks);
         report.root_blocks = counts.root_blocks;
+        report.root_messages = counts.root_messages;
+        report.issued = self.issued;
         report.evidence.extend(counts.evidence.clone());
         (report.loot, report.loot_max) = (self.loot, self.loot_max);
         report.trace_hash = self.digest;

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, U256};
-use anfs_consensus::root::RootCrypto;
+use anfs_consensus::root::{RootCrypto, RootDraft};
 use anfs_crypto::outbox::LaneBatch;
-use anfs_primitives::{
-    DomainId, Height, MessageBody, NetworkId, RootMessage, RootProposal, RootSeat, ShardReference,
-};
+use anfs_primitives::{DomainId, Height, MessageBody, NetworkId, RootMessage, RootProposal, RootSeat};
 
 use super::crypto::RootSigner;
 use super::plan::Misdeed;
@@ -163,10 +161,16 @@ impl World {
         if header.view != view {
             return None;
         }
-        let (block, _) = root
-            .state()
-            .build(self.config.epoch, view, seat, header.timestamp_ms, Vec::<ShardReference>::new())
-            .ok()?;
+        let draft = RootDraft {
+            epoch: self.config.epoch,
+            view,
+            proposer: seat,
+            timestamp_ms: header.timestamp_ms,
+            references: Vec::new(),
+            inbound: Vec::new(),
+            execution: header.execution.clone(),
+        };
+        let (block, _) = root.state().build(draft).ok()?;
         let signer = RootSigner { own: seat, keys: self.keys.clone(), quorum: 0 };
         let target = self.config.target(block.header.height, view, block.header.hash());
         let signature = signer.sign_proposal(seat, &target).ok()?;
@@ -175,25 +179,28 @@ impl World {
     }
 
     /// Answers a request for messages.
-    pub(super) fn show(&mut self, index: usize, to: RootSeat, height: Height) {
+    pub(super) fn show(&mut self, index: usize, to: RootSeat, destination: DomainId, height: Height) {
         let process = &mut self.processes[index];
         let seat = process.seat;
-        let Some(batch) = process.batch(height, to.domain) else { return };
+        let Some(batch) = process.batch(height, destination) else { return };
         let misdeed = self.plan.byzantine.get(&seat).copied();
         if misdeed == Some(Misdeed::Mute) {
             return self.blame("withheld messages");
         }
         let forges = misdeed == Some(Misdeed::ForgeLanes) || self.plan.is_captured(seat.domain);
-        let batch =
-            if forges && self.luck.chance(600) { self.forge(index, to, height, &batch) } else { batch };
-        self.carry(index, to, &Packet::Batch { source: seat.domain, height, batch });
+        let batch = if forges && self.luck.chance(600) {
+            self.forge(index, destination, height, &batch)
+        } else {
+            batch
+        };
+        self.carry(index, to, &Packet::Batch { source: seat.domain, destination, height, batch });
     }
 
     /// Messages that are not those that were asked for.
     fn forge(
         &mut self,
         index: usize,
-        to: RootSeat,
+        destination: DomainId,
         height: Height,
         batch: &Arc<LaneBatch>,
     ) -> Arc<LaneBatch> {
@@ -214,7 +221,7 @@ impl World {
         }
         match kind {
             2 => {
-                let lanes = (1..=shards).map(DomainId).filter(|other| *other != to.domain);
+                let lanes = (1..=shards).map(DomainId).filter(|other| *other != destination);
                 let other = lanes.collect::<Vec<_>>();
                 let other = *self.luck.pick(&other);
                 return self.processes[index].batch(height, other).unwrap_or(Arc::new(forged));
@@ -228,7 +235,7 @@ impl World {
             5 => {
                 let earlier = (1..height.0).rev().map(Height);
                 let process = &mut self.processes[index];
-                let earlier = earlier.take(4).find_map(|height| process.batch(height, to.domain));
+                let earlier = earlier.take(4).find_map(|height| process.batch(height, destination));
                 return earlier.unwrap_or(Arc::new(forged));
             }
             6 => drop(messages.pop()),

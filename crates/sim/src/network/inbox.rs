@@ -14,7 +14,7 @@ use anfs_primitives::{
 };
 
 /// A request that was not answered goes to the next seat after this many milliseconds.
-const ASK_AGAIN_MS: u64 = 200;
+pub(super) const ASK_AGAIN_MS: u64 = 200;
 
 /// What a block has to consume.
 #[derive(Debug)]
@@ -100,9 +100,11 @@ impl Inbox {
         }
     }
 
-    /// Takes in the next final root block.
-    pub(super) fn extend(&mut self, block: &CertifiedRootBlock) {
+    /// Takes in the next final root block, with the messages that executing the one before it has sent: every seat
+    /// executes the root itself.
+    pub(super) fn extend(&mut self, block: &CertifiedRootBlock, sent: Option<Arc<LaneBatch>>) {
         let mut wants = Vec::new();
+        wants.extend(sent.and_then(|batch| self.from_root(block, batch)));
         for reference in &block.block.references {
             let header = &reference.header;
             let source = header.domain;
@@ -127,6 +129,27 @@ impl Inbox {
         }
         self.waiting.push_back(Waiting { root: block.block.header.reference(), wants });
         self.ripen();
+    }
+
+    /// The root's own messages to this shard, unless they are consumed.
+    fn from_root(&mut self, block: &CertifiedRootBlock, batch: Arc<LaneBatch>) -> Option<Want> {
+        let header = &block.block.header;
+        let lane = header.execution.sent.iter().find(|lane| lane.destination == self.domain)?;
+        let now = (lane.sent, lane.value);
+        let before = self.sent.insert(DomainId::ROOT, now).unwrap_or_default();
+        let done = self.consumed.get(&DomainId::ROOT).copied().unwrap_or_default();
+        (now.0 > before.0.max(done)).then_some(Want {
+            source: DomainId::ROOT,
+            height: header.height,
+            outbox_root: header.execution.outbox_root,
+            next: before.0,
+            count: now.0 - before.0,
+            value: now.1 - before.1,
+            proposer: SeatIndex::GENERATOR,
+            tries: 0,
+            again_at_ms: 0,
+            batch: Some(batch),
+        })
     }
 
     /// The requests that are due.

@@ -25,7 +25,7 @@
 //!
 //! Not for: the EVM's own coins, which have tests beside the code that executes.
 //!
-//! spec: PROTOCOL §6, §9; Root F1–F10; Domains D9, D10, L1–L5
+//! spec: PROTOCOL §6, §9; Root F1–F16; Domains D9, D10, L1–L6
 
 mod bank;
 mod block;
@@ -38,6 +38,7 @@ mod payments;
 mod plan;
 mod process;
 mod report;
+mod root;
 mod steps;
 mod world;
 

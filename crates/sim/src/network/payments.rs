@@ -1,4 +1,4 @@
-//! What accounts do: random payments within a shard and across.
+//! What accounts do: random payments within a shard, across, and to the root.
 
 use alloy_primitives::U256;
 use anfs_primitives::DomainId;
@@ -33,7 +33,7 @@ impl Plan {
 
     fn draw_payment(&self, rng: &mut Rng, parent: &Executed) -> Operation {
         let own = parent.bank.domain;
-        let others: Vec<DomainId> = (1..=self.shards).map(DomainId).filter(|other| *other != own).collect();
+        let others: Vec<DomainId> = (0..=self.shards).map(DomainId).filter(|other| *other != own).collect();
         let mut account = || u16::try_from(rng.below(u64::from(ACCOUNTS))).expect("few accounts");
         let (from, to) = (account(), account());
         let held = parent.bank.accounts[usize::from(from)];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256};
-use anfs_primitives::spec::{EvmFork, ShardSpec, ValidatorSpec};
+use anfs_primitives::spec::{EvmFork, IssuanceSpec, ShardSpec, ValidatorSpec};
 use anfs_primitives::{
     BlsPublicKey, BlsSignature, ChainSpec, DomainId, Height, NetworkId, RootSeat, SeatIndex,
 };
@@ -220,7 +220,13 @@ impl Plan {
             view_timeout_ms: 2_000,
             root_block_ms: 400,
             root_timeout_ms: 900,
-            max_supply: U256::MAX,
+            max_supply: U256::from(self.seed % 97 + 3) * U256::from(10).pow(U256::from(24)),
+            // Some coins with every root block, and an end of them within the run.
+            issuance: IssuanceSpec {
+                per_year: U256::from(10).pow(U256::from(32)),
+                decay_permille: 200,
+                interval_ms: 1_000,
+            },
             accounts: BTreeMap::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use anfs_consensus::root::{RootCore, RootInput, RootLogRecord};
+use anfs_consensus::root::{InboundWant, RootCore, RootInput, RootLogRecord};
 use anfs_consensus::{Depth, Input, LogRecord, ShardCore};
 use anfs_crypto::outbox::{LaneBatch, lane_batch};
 use anfs_primitives::{
@@ -20,11 +20,15 @@ use crate::seat::Decided;
 pub(super) enum Packet {
     Shard(Arc<ConsensusMessage>),
     Root(Arc<RootMessage>),
-    /// Asks for the messages that a block of the recipient's shard has for the sender's.
-    Want(Height),
+    /// Asks for the messages that a block of the recipient's shard has for a domain.
+    Want {
+        destination: DomainId,
+        height: Height,
+    },
     /// The answer.
     Batch {
         source: DomainId,
+        destination: DomainId,
         height: Height,
         batch: Arc<LaneBatch>,
     },
@@ -65,6 +69,8 @@ pub(super) struct Live {
     pub(super) shard: ShardCore,
     pub(super) root: RootCore,
     pub(super) inbox: Inbox,
+    /// Messages that the root's core wants, by source and height: how often they were asked for, and when next.
+    pub(super) wants: BTreeMap<(DomainId, Height), (InboundWant, u16, u64)>,
     /// Blocks that are to be executed.
     pub(super) open: BTreeMap<BlockHash, Arc<Block>>,
     /// Checks that the core waits for.

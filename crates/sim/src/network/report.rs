@@ -21,6 +21,10 @@ pub struct Report {
     pub shard_blocks: u64,
     /// Final root blocks.
     pub root_blocks: u64,
+    /// Messages that the root has consumed.
+    pub root_messages: u64,
+    /// Coins issued since genesis, in wei.
+    pub issued: U256,
     /// Views of the root that failed, at the seat that met most of them.
     pub root_views: u64,
     /// Faults by kind.
@@ -74,6 +78,8 @@ impl Totals {
         sum.bounces += report.bounces;
         sum.shard_blocks += report.shard_blocks;
         sum.root_blocks += report.root_blocks;
+        sum.root_messages += report.root_messages;
+        sum.issued += report.issued;
         sum.root_views += report.root_views;
         sum.refused += report.refused;
         sum.simulated_ms += report.simulated_ms;

@@ -7,12 +7,14 @@ use anfs_consensus::root::{
 };
 use anfs_consensus::shard::SERVE_BLOCKS_MAX;
 use anfs_consensus::{Effect, Input, ShardCore, Unneeded};
+use anfs_crypto::outbox::LaneBatch;
 use anfs_primitives::{
-    Block, CertifiedRootBlock, ConsensusMessage, Height, RootMessage, RootSeat, SeatIndex,
+    Block, CertifiedRootBlock, ConsensusMessage, DomainId, Height, RootMessage, RootSeat, SealedRootHeader,
+    SeatIndex,
 };
 
 use super::block::{ENTRIES, Recipe, build, inbox_gas};
-use super::inbox::{Due, Taken};
+use super::inbox::{ASK_AGAIN_MS, Due, Taken};
 use super::process::{Asked, CoreInput, Packet, Process};
 use super::world::{Event, World};
 use crate::blocks::fragment;
@@ -182,6 +184,11 @@ impl World {
                     live.inputs.extend(inputs);
                 }
             }
+            RootEffect::WantInbound(want) => {
+                if let Some(live) = &mut process.live {
+                    live.wants.insert((want.proposer.domain, want.height), (want, 0, 0));
+                }
+            }
             RootEffect::Evidence(evidence) => self.evidence(seat, &evidence),
             RootEffect::Penalise { seat: whom, offence } => {
                 if self.plan.is_honest(seat) && self.plan.is_honest(whom) {
@@ -245,13 +252,31 @@ impl World {
             return self.checker.find(format!("{} skips to {}", process.seat, block.block.header.height));
         }
         process.disk.roots.push(block.clone());
-        live.inbox.extend(block);
-        // Several blocks may become final in one step: the core has taken in the last of them.
+        let header = block.block.header.clone();
+        let Some(parent) = self.roots.get(&header.parent).cloned() else {
+            return self
+                .checker
+                .find(format!("{} has not executed root block {}", process.seat, header.parent));
+        };
+        live.inbox.extend(block, parent.batch(process.seat.domain));
         let state = live.root.state();
-        let supply =
-            Some(state.ledger().supply()).filter(|_| state.head().hash() == block.block.header.hash());
-        self.checker.finalised(self.now_ms, process.seat, block, supply);
+        live.wants.retain(|(source, height), _| state.want(*source, *height).is_some());
+        let supply = state.ledger().supply();
+        let due = self.issuance.issued_at(header.timestamp_ms);
+        let pays = header.timestamp_ms < self.plan.quiet_ms;
+        let next = || parent.next(&block.block, due, self.plan.shards, pays);
+        self.roots.entry(header.hash()).or_insert_with(next);
+        self.checker.finalised(self.now_ms, process.seat, block, supply, &parent);
+        self.executes(index, &header);
         self.fetch(index);
+    }
+
+    /// Executing a root block takes a while.
+    pub(super) fn executes(&mut self, index: usize, header: &SealedRootHeader) {
+        let incarnation = self.processes[index].incarnation;
+        let at_ms = self.now_ms + self.luck.between(1, CHECK_MS);
+        let (block, height) = (header.hash(), header.height);
+        self.queue.push(at_ms, Event::Executed { index, incarnation, block, height });
     }
 
     /// Executes what can be, answers the core's checks, builds what it asks for.
@@ -345,8 +370,11 @@ impl World {
                 let message = Arc::unwrap_or_clone(message);
                 self.give(to, CoreInput::Root(RootInput::Message { from, message }));
             }
-            Packet::Want(height) => self.show(to, from, height),
-            Packet::Batch { source, height, batch } => {
+            Packet::Want { destination, height } => self.show(to, from, destination, height),
+            Packet::Batch { source, destination: DomainId::ROOT, height, batch } => {
+                self.offer(to, source, height, batch);
+            }
+            Packet::Batch { source, height, batch, .. } => {
                 let domain = process.seat.domain;
                 match live.inbox.answer(source, height, &batch) {
                     Taken::Wanted => {
@@ -367,6 +395,19 @@ impl World {
         }
     }
 
+    /// Messages to the root have come.
+    fn offer(&mut self, to: usize, source: DomainId, height: Height, batch: Arc<LaneBatch>) {
+        let network = self.config.network;
+        let Some(live) = &mut self.processes[to].live else { return };
+        let Some((want, ..)) = live.wants.get(&(source, height)) else { return };
+        if want.verify(&batch, network).is_err() {
+            self.report.refused += 1;
+            return;
+        }
+        live.wants.remove(&(source, height));
+        self.give(to, CoreInput::Root(RootInput::Inbound { source, height, batch }));
+    }
+
     /// Lets the cores take what work has left for them.
     fn drain(&mut self, index: usize) {
         while self.step(index) {}
@@ -374,10 +415,23 @@ impl World {
 
     /// Asks for messages that are missing.
     pub(super) fn fetch(&mut self, index: usize) {
-        let now_ms = self.now_ms;
+        let (now_ms, own) = (self.now_ms, self.processes[index].seat.domain);
         let Some(live) = &mut self.processes[index].live else { return };
-        for (to, height) in live.inbox.requests(now_ms) {
-            self.carry(index, to, &Packet::Want(height));
+        let seats = self.plan.verifiers + 1;
+        let mut asked: Vec<(DomainId, RootSeat, Height)> =
+            live.inbox.requests(now_ms).into_iter().map(|(to, height)| (own, to, height)).collect();
+        for (want, tries, again_at_ms) in live.wants.values_mut().filter(|(.., at)| *at <= now_ms) {
+            let seat = SeatIndex((want.proposer.seat.0 + *tries) % seats);
+            (*tries, *again_at_ms) = ((*tries + 1) % seats, now_ms + ASK_AGAIN_MS);
+            let to = RootSeat { seat, ..want.proposer };
+            asked.push((DomainId::ROOT, to, want.height));
+        }
+        for (destination, to, height) in asked {
+            if to == self.processes[index].seat {
+                self.show(index, to, destination, height);
+            } else {
+                self.carry(index, to, &Packet::Want { destination, height });
+            }
         }
     }
 

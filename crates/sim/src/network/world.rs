@@ -6,7 +6,7 @@ use std::sync::Arc;
 use alloy_primitives::{B256, U256};
 use anfs_consensus::root::{RootConfig, RootCore, RootInput, RootState, genesis_root_header};
 use anfs_consensus::{Anchor, Input, ShardConfig, ShardCore};
-use anfs_primitives::{Block, DomainId, Epoch, Height, RootSeat, SealedHeader};
+use anfs_primitives::{Block, DomainId, Epoch, Height, Issuance, RootHash, RootSeat, SealedHeader};
 
 use super::bank::Bank;
 use super::block::Executed;
@@ -16,6 +16,7 @@ use super::inbox::Inbox;
 use super::plan::Plan;
 use super::process::{CoreInput, Disk, Live, Packet, Process};
 use super::report::Report;
+use super::root::{RootExecuted, first};
 use crate::crypto::{Keys, SimCrypto};
 use crate::queue::Queue;
 use crate::rng::Rng;
@@ -52,6 +53,13 @@ pub(super) enum Event {
         incarnation: u64,
         input: Box<Input>,
     },
+    /// A root block has been executed.
+    Executed {
+        index: usize,
+        incarnation: u64,
+        block: RootHash,
+        height: Height,
+    },
     Poll(usize),
     Restart(usize),
     /// The network falls apart in another way, or joins again.
@@ -69,6 +77,9 @@ pub(super) struct World {
     pub(super) shards: BTreeMap<DomainId, ShardConfig>,
     pub(super) keys: Arc<NetworkKeys>,
     genesis: RootState,
+    /// What root blocks came to: the same for everybody who executes them.
+    pub(super) roots: BTreeMap<RootHash, Arc<RootExecuted>>,
+    pub(super) issuance: Issuance,
     pub(super) processes: Vec<Process>,
     pub(super) index: BTreeMap<RootSeat, usize>,
     pub(super) queue: Queue<Event>,
@@ -100,7 +111,9 @@ impl World {
             .map(|bank| (spec.genesis_header(bank.domain, bank.root(), B256::ZERO).seal(), bank))
             .collect();
         let headers: Vec<SealedHeader> = genesis.iter().map(|(header, _)| header.clone()).collect();
-        let root = genesis_root_header(&spec, &headers, &held);
+        let bank = Bank::new(spec.network, DomainId::ROOT, U256::ZERO);
+        let root = genesis_root_header(&spec, &headers, &held, first(&bank));
+        let roots = BTreeMap::from([(root.hash(), RootExecuted::genesis(bank, &root))]);
         let shards = headers.iter().map(|header| {
             let base = (Height::ZERO, header.hash());
             (header.domain, ShardConfig::new(&spec, header.domain, Epoch::ZERO, seed, base))
@@ -109,12 +122,14 @@ impl World {
         let seats = usize::from(plan.verifiers) + 1;
         let genesis: Vec<Arc<Executed>> =
             genesis.into_iter().map(|(header, bank)| Executed::genesis(header, bank)).collect();
-        let root = RootState::genesis(root, headers, &held);
+        let root = RootState::genesis(&spec, root, headers, &held);
         let mut world = Self {
             shards,
             keys: Arc::new(domains.iter().map(|one| (*one, Keys::draw(&mut rng, seats))).collect()),
             checker: Checker::new(&plan, root.clone(), &genesis),
             genesis: root,
+            roots,
+            issuance: spec.issuance(),
             processes: Vec::new(),
             index: BTreeMap::new(),
             queue: Queue::default(),
@@ -191,6 +206,12 @@ impl World {
                     self.give(index, CoreInput::Shard(*input));
                 }
             }
+            Event::Executed { index, incarnation, block, height } => {
+                if self.processes[index].incarnation == incarnation {
+                    let execution = Box::new(self.roots[&block].execution.clone());
+                    self.give(index, CoreInput::Root(RootInput::Executed { height, execution }));
+                }
+            }
             Event::Poll(index) => {
                 self.fetch(index);
                 self.queue.push(self.now_ms + POLL_MS, Event::Poll(index));
@@ -244,8 +265,10 @@ impl World {
         let mut inbox = Inbox::new(self.config.network, seat.domain, self.plan.verifiers, consumed);
         for block in &disk.roots {
             state.apply(block).expect("the disk holds what was final");
-            inbox.extend(block);
+            let sent = self.roots.get(&block.block.header.parent);
+            inbox.extend(block, sent.and_then(|sent| sent.batch(seat.domain)));
         }
+        let head = state.head().clone();
         let open = disk.chain.iter().skip(at.map_or(0, |at| at + 1));
         let open = open.map(|one| (one.block.header.hash(), one.block.clone())).collect();
         let quorum = 2 * usize::from((self.plan.verifiers - 1) / 3) + 1;
@@ -255,6 +278,7 @@ impl World {
             shard: shard.expect("plans describe possible shards"),
             root: root.expect("a seat of the network"),
             inbox,
+            wants: BTreeMap::new(),
             open,
             checks: Vec::new(),
             build: None,
@@ -266,6 +290,7 @@ impl World {
         self.processes[index].live = Some(live);
         self.give(index, CoreInput::Shard(Input::Start));
         self.give(index, CoreInput::Root(RootInput::Start));
+        self.executes(index, &head);
     }
 
     /// What is still to be done before all is settled.

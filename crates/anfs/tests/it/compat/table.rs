@@ -10,7 +10,7 @@ use super::spec::{Spec, refusal, served};
 const NOTES: &[(&str, &str)] = &[
     (
         "anfs_domains",
-        "several shards only: how far each is, its base fee and coins; coins on their way and burned",
+        "several shards only: how far root and shards are, their base fees and coins; coins issued, on their way and burned",
     ),
     (
         "anfs_getFinality",

@@ -1,5 +1,5 @@
 use anfs_primitives::spec::{EvmFork, ShardSpec, ValidatorSpec};
-use anfs_primitives::{BlsPublicKey, BlsSignature};
+use anfs_primitives::{BlsPublicKey, BlsSignature, IssuanceSpec};
 
 use super::*;
 
@@ -40,6 +40,7 @@ pub(crate) fn spec(stakes: &[&[u64]]) -> ChainSpec {
         root_block_ms: 1000,
         root_timeout_ms: 3000,
         max_supply: U256::MAX,
+        issuance: IssuanceSpec::NONE,
         shards,
         accounts: BTreeMap::new(),
     }

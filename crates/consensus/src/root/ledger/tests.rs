@@ -15,6 +15,7 @@ struct Block {
     value_in: u64,
     value_out: u64,
     burned: u64,
+    issued: Option<u64>,
 }
 
 impl Block {
@@ -43,6 +44,7 @@ impl Block {
             value_in: U256::from(self.value_in),
             value_out: U256::from(self.value_out),
             burned: U256::from(self.burned),
+            issued: self.issued.map(U256::from),
         })
     }
 }
@@ -141,6 +143,7 @@ fn sums_beyond_all_numbers_are_refused() {
         value_in: U256::ZERO,
         value_out,
         burned,
+        issued: None,
     };
     assert!(matches!(ledger().apply(&claims(U256::MAX, U256::MAX)), Err(LedgerFault::ValueOut { .. })));
     assert!(matches!(ledger().apply(&claims(U256::ZERO, U256::MAX)), Err(LedgerFault::Overdrawn { .. })));
@@ -154,6 +157,27 @@ fn sums_beyond_all_numbers_are_refused() {
     let came = Claims { value_in: U256::MAX, domain: B, ..claims(U256::ZERO, U256::ZERO) };
     let cursors = [InboxCursor { source: A, consumed: 1 }];
     assert_eq!(ledger().apply(&Claims { cursors: &cursors, ..came }), Err(LedgerFault::Overflow));
+}
+
+#[test]
+fn what_is_issued_is_held_by_who_issues_it_and_never_taken_back() {
+    let mut ledger = ledger();
+    let root = |issued| Block { issued: Some(issued), ..Block::of(DomainId::ROOT) };
+    root(7).sent(A, 1, 5, 5).apply(&mut ledger).unwrap();
+    let supply = ledger.supply();
+    assert_eq!((supply.issued, ledger.held(DomainId::ROOT)), (U256::from(7), Some(U256::from(2))));
+    assert_eq!(supply.held + supply.in_flight + supply.burned, U256::from(3007));
+    assert!(ledger.is_balanced());
+    let back = LedgerFault::Issued { claimed: U256::from(6), before: U256::from(7) };
+    assert_eq!(root(6).sent(A, 1, 5, 0).apply(&mut ledger), Err(back));
+    let beyond = Claims { issued: Some(U256::MAX), ..claims_of_root() };
+    assert_eq!(NetworkLedger::new([(A, U256::ONE)]).apply(&beyond), Err(LedgerFault::Overflow));
+    assert_eq!(NetworkLedger::new([(A, U256::ONE)]).held(DomainId::ROOT), Some(U256::ZERO));
+}
+
+fn claims_of_root() -> Claims<'static> {
+    let (value_in, value_out, burned) = Default::default();
+    Claims { domain: DomainId::ROOT, lanes: &[], cursors: &[], value_in, value_out, burned, issued: None }
 }
 
 /// A domain that names lanes of others which do not exist must not bind those others to them.
@@ -188,6 +212,7 @@ fn claims() -> impl Strategy<Value = Block> {
             value_in: values[0],
             value_out: values[1],
             burned: values[2],
+            issued: None,
         }
     })
 }

@@ -1,6 +1,6 @@
 use anfs_primitives::{
-    BlsSignature, BoundedVec, DomainId, Epoch, NetworkId, RootHeader, RootSeat, RootTimeout, SeatIndex,
-    SeatSet, Supply, VoteTarget,
+    BlsSignature, BoundedVec, DomainId, Epoch, NetworkId, RootExecution, RootHeader, RootSeat, RootTimeout,
+    SeatIndex, SeatSet, Supply, VoteTarget,
 };
 
 use super::*;
@@ -54,9 +54,13 @@ fn block(height: u64, view: u64) -> Arc<RootBlock> {
         timestamp_ms: 1,
         references_root: RootHash::ZERO,
         tips: BoundedVec::new(),
+        inbound_root: RootHash::ZERO,
+        parent_commit: RootHash::ZERO,
+        execution: RootExecution::default(),
         supply: Supply::default(),
     };
-    Arc::new(RootBlock { header: header.seal(), references: BoundedVec::new() })
+    let (references, inbound) = Default::default();
+    Arc::new(RootBlock { header: header.seal(), references, inbound, parent_commit: None })
 }
 
 const PREPARE: CertificateKind = CertificateKind::Prepare;

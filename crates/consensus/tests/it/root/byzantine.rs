@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anfs_consensus::root::RootCrypto;
+use alloy_primitives::{B256, U256};
+use anfs_consensus::root::{RootCrypto, RootDraft};
+use anfs_crypto::merkle;
 use anfs_crypto::votes::target_of;
 use anfs_primitives::{
-    BlsSignature, Certificate, CertificateKind, RootMessage, RootProposal, RootSeat, RootTimeout,
-    SealedHeader, SeatGroup, SeatIndex, SeatSet, ShardReference, SignedRootTimeout, SignerSet,
-    TimeoutCertificate, TimeoutGroup, View,
+    BlsSignature, Certificate, CertificateKind, InboundBatch, RootBlock, RootCertificate, RootMessage,
+    RootProposal, RootSeat, RootTimeout, SealedHeader, SeatGroup, SeatIndex, SeatSet, ShardReference,
+    SignedRootTimeout, SignerSet, TimeoutCertificate, TimeoutGroup, View,
 };
 use anfs_sim::rng::Rng;
 
@@ -129,6 +131,13 @@ impl Net {
     /// Another proposal in place of the one that the protocol has, to some or all: of another block, whatever the time-outs
     /// say, or of shard blocks that nobody has certified.
     fn forge_proposal(&mut self, index: usize, proposal: &RootProposal) -> bool {
+        if self.rng.chance(500) {
+            let kind = self.rng.below(5);
+            let Some(block) = tampered(&mut self.rng, &proposal.block, kind) else { return false };
+            let other = self.signed(index, proposal.view, proposal.timeouts.clone(), block);
+            self.divide(index, proposal, &other);
+            return true;
+        }
         let mut references = proposal.block.references.to_vec();
         match self.rng.below(4) {
             0 | 1 => references.clear(),
@@ -145,13 +154,18 @@ impl Net {
         let Some(other) = self.other_proposal(index, proposal.view, timeouts, references) else {
             return false;
         };
+        self.divide(index, proposal, &other);
+        true
+    }
+
+    /// Sends another proposal to some or all, and the own one to the rest.
+    fn divide(&mut self, index: usize, proposal: &RootProposal, other: &RootMessage) {
         let mine = RootMessage::Proposal(Box::new(proposal.clone()));
         let all = self.rng.chance(400);
         for to in self.config.seats().collect::<Vec<_>>() {
-            let message = if all || self.rng.chance(500) { &other } else { &mine };
+            let message = if all || self.rng.chance(500) { other } else { &mine };
             self.carry(index, Some(to), message);
         }
-        true
     }
 
     /// A proposal of other shard blocks, well signed.
@@ -164,16 +178,32 @@ impl Net {
     ) -> Option<RootMessage> {
         let seat = self.processes[index].seat;
         let core = self.processes[index].core.as_ref().unwrap();
-        let timestamp = self.now_ms.max(core.state().head().timestamp_ms + 1) + self.rng.below(3);
-        let (block, _) = core.state().build(self.config.epoch, view, seat, timestamp, references).ok()?;
+        let head = core.state().head();
+        let timestamp_ms = self.now_ms.max(head.timestamp_ms + 1) + self.rng.below(3);
+        let draft = RootDraft {
+            epoch: self.config.epoch,
+            view,
+            proposer: seat,
+            timestamp_ms,
+            references,
+            inbound: Vec::new(),
+            execution: self.roots[&head.hash()].execution.clone(),
+        };
+        let (block, _) = core.state().build(draft).ok()?;
+        Some(self.signed(index, view, timeouts, block))
+    }
+
+    fn signed(
+        &self,
+        index: usize,
+        view: View,
+        timeouts: Option<TimeoutCertificate>,
+        block: RootBlock,
+    ) -> RootMessage {
+        let seat = self.processes[index].seat;
         let target = self.config.target(block.header.height, view, block.header.hash());
         let signature = self.forger(index).sign_proposal(seat, &target).unwrap();
-        Some(RootMessage::Proposal(Box::new(RootProposal {
-            view,
-            block: Arc::new(block),
-            timeouts,
-            signature,
-        })))
+        RootMessage::Proposal(Box::new(RootProposal { view, block: Arc::new(block), timeouts, signature }))
     }
 
     /// Opens a view that it leads on its own time-out alone, as if nothing had been prepared.
@@ -207,4 +237,36 @@ fn invented(tip: &SealedHeader) -> ShardReference {
         signature: BlsSignature::ZERO,
     };
     ShardReference { header, certificate }
+}
+
+/// A block whose header commits to something false: another result of executing its parent, coins that nobody is due,
+/// messages that were not sent, or not in this order, or another certificate of its parent.
+fn tampered(rng: &mut Rng, block: &RootBlock, kind: u64) -> Option<RootBlock> {
+    let mut header = block.header.header().clone();
+    let mut inbound = block.inbound.to_vec();
+    let mut parent_commit = block.parent_commit.clone();
+    match kind {
+        0 => header.execution.state_root.0[0] ^= 1,
+        1 => header.execution.issued += U256::from(1),
+        2 | 3 => {
+            let at = rng.index(inbound.len().max(1));
+            let batch = inbound.get_mut(at)?;
+            let mut messages = batch.messages.to_vec();
+            if kind == 2 {
+                messages.last_mut()?.origin.0[0] ^= 1;
+            } else {
+                messages.remove(0);
+            }
+            batch.messages = messages.try_into().unwrap();
+        }
+        _ => {
+            let commit = parent_commit.as_mut()?;
+            commit.signature = garbled(rng, &commit.signature);
+        }
+    }
+    let hashes: Vec<B256> = inbound.iter().map(InboundBatch::hash).collect();
+    header.inbound_root = merkle::root(&hashes);
+    header.parent_commit = parent_commit.as_ref().map_or(B256::ZERO, RootCertificate::hash);
+    let inbound = inbound.try_into().unwrap();
+    Some(RootBlock { header: header.seal(), references: block.references.clone(), inbound, parent_commit })
 }

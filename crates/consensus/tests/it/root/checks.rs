@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anfs_consensus::root::{RootConfig, RootEvidence, RootOffence, RootState};
-use anfs_primitives::{CertifiedRootBlock, DomainId, Height, RootMessage, RootSeat, View};
+use anfs_primitives::{CertifiedRootBlock, DomainId, Height, RootExecution, RootMessage, RootSeat, View};
 
 use super::net::Nature;
 use super::shards::Shard;
@@ -26,6 +26,8 @@ pub(super) struct Checks {
     pub(super) digest: u64,
     pub(super) evidence: BTreeMap<&'static str, u64>,
     pub(super) captured: BTreeSet<DomainId>,
+    /// Messages that the root has consumed, by source.
+    pub(super) consumed: BTreeMap<DomainId, u64>,
 }
 
 impl Checks {
@@ -41,6 +43,7 @@ impl Checks {
             digest: 0,
             evidence: BTreeMap::new(),
             captured: BTreeSet::new(),
+            consumed: BTreeMap::new(),
         }
     }
 
@@ -53,7 +56,13 @@ impl Checks {
     }
 
     /// The first seat has decided a height.
-    pub(super) fn newest(&mut self, now_ms: u64, decided: &CertifiedRootBlock, shards: &[Shard]) {
+    pub(super) fn newest(
+        &mut self,
+        now_ms: u64,
+        decided: &CertifiedRootBlock,
+        shards: &[Shard],
+        parent: &RootExecution,
+    ) {
         let header = &decided.block.header;
         if let Err(fault) = self.state.apply(decided) {
             return self.fail(format!("root block {} is invalid: {fault}", header.height));
@@ -72,8 +81,23 @@ impl Checks {
                 self.fail(format!("root block {} names what cannot be", header.height));
             }
         }
+        if header.execution != *parent {
+            self.fail(format!("root block {} tells a lie of its parent's execution", header.height));
+        }
+        for batch in &decided.block.inbound {
+            let shard = &shards[batch.source.0 as usize - 1];
+            let next = self.consumed.entry(batch.source).or_default();
+            let sent = shard.batches.get(&batch.height.0).map(|sent| sent.messages.to_vec());
+            let sent = sent.unwrap_or_default().into_iter().skip_while(|one| one.sequence < *next);
+            let same = sent.take(batch.messages.len()).eq(batch.messages.iter().cloned());
+            *next += batch.messages.len() as u64;
+            if !same {
+                self.fail(format!("root block {} consumes what was not sent", header.height));
+            }
+        }
         let all = header.supply.held + header.supply.in_flight + header.supply.burned;
-        if all != alloy_primitives::U256::from(super::shards::COINS * shards.len() as u64) {
+        let genesis = alloy_primitives::U256::from(super::shards::COINS * shards.len() as u64);
+        if all != genesis + header.supply.issued {
             self.fail(format!("root block {} makes or loses coins", header.height));
         }
         let mut word = [0; 8];

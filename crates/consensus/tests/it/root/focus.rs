@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use anfs_consensus::root::{RootCore, RootCrypto, RootEffect, RootInput, RootOffence};
+use anfs_consensus::root::{RootCore, RootCrypto, RootDraft, RootEffect, RootInput, RootOffence};
 use anfs_primitives::{CertificateKind, Height, RootHash, RootMessage, RootProposal, RootSeat, View};
 
 use super::crypto::FakeCrypto;
@@ -136,8 +136,16 @@ fn what_one_seat_knows_to_be_decided_is_decided_again() {
 fn a_leader_that_passes_over_a_prepare_cert_gets_no_vote() {
     let (mut group, decider, block, proposal) = decided_once();
     let leader = group.net.config.leader(Height(1), View(1));
-    let (fresh, _) =
-        group.net.genesis.build(proposal.block.header.epoch, View(1), leader, 1100, Vec::new()).unwrap();
+    let draft = RootDraft {
+        epoch: proposal.block.header.epoch,
+        view: View(1),
+        proposer: leader,
+        timestamp_ms: 1100,
+        references: Vec::new(),
+        inbound: Vec::new(),
+        execution: group.net.genesis.head().execution.clone(),
+    };
+    let (fresh, _) = group.net.genesis.build(draft).unwrap();
     assert_ne!(fresh.header.hash(), block);
     let target = group.net.config.target(Height(1), View(1), fresh.header.hash());
     let crypto = FakeCrypto { own: leader, keys: group.net.keys.clone() };

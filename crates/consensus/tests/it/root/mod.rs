@@ -4,6 +4,7 @@
 mod byzantine;
 mod checks;
 mod crypto;
+mod execution;
 mod focus;
 mod net;
 mod shards;

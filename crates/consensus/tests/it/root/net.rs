@@ -9,13 +9,14 @@ use anfs_consensus::root::{
     genesis_root_header,
 };
 use anfs_primitives::{
-    CertificateKind, CertifiedRootBlock, DomainId, Epoch, Height, RootMessage, RootReference, RootSeat,
-    SealedHeader,
+    CertificateKind, CertifiedRootBlock, DomainId, Epoch, Height, Issuance, RootHash, RootMessage,
+    RootReference, RootSeat, SealedHeader, SealedRootHeader,
 };
 use anfs_sim::rng::Rng;
 
 use super::checks::Checks;
 use super::crypto::{FakeCrypto, Keys};
+use super::execution::RootAccounts;
 use super::shards::{COINS, Shard, inbox, spec};
 
 /// What a seat is.
@@ -58,6 +59,8 @@ enum Event {
     Restart(usize),
     Slot(usize),
     Certified { to: usize, height: u64 },
+    Executed { to: usize, block: RootHash, height: Height },
+    Inbound { to: usize, source: DomainId, height: Height },
     Partition,
     Blackout,
     Heal,
@@ -89,6 +92,9 @@ pub(super) struct Net {
     pub(super) keys: Arc<Keys>,
     pub(super) genesis: RootState,
     pub(super) shards: Vec<Shard>,
+    /// What the root blocks come to.
+    pub(super) roots: BTreeMap<RootHash, RootAccounts>,
+    issuance: Issuance,
     pub(super) processes: Vec<Process>,
     pub(super) weather: Weather,
     pub(super) checks: Checks,
@@ -110,8 +116,10 @@ impl Net {
         let shards: Vec<Shard> = domains.clone().map(|domain| Shard::new(&spec, domain)).collect();
         let coins: BTreeMap<DomainId, U256> = domains.map(|domain| (domain, U256::from(COINS))).collect();
         let headers: Vec<SealedHeader> = shards.iter().map(|shard| shard.headers[0].clone()).collect();
-        let genesis = genesis_root_header(&spec, &headers, &coins);
-        let genesis = RootState::genesis(genesis, headers, &coins);
+        let accounts = RootAccounts::default();
+        let genesis = genesis_root_header(&spec, &headers, &coins, accounts.execution.clone());
+        let roots = BTreeMap::from([(genesis.hash(), accounts)]);
+        let genesis = RootState::genesis(&spec, genesis, headers, &coins);
         let keys = Keys::draw(&mut rng, &config);
         Self {
             checks: Checks::new(genesis.clone(), config.clone()),
@@ -121,6 +129,8 @@ impl Net {
             keys,
             genesis,
             shards,
+            roots,
+            issuance: spec.issuance(),
             processes: Vec::new(),
             weather,
             chain: Vec::new(),
@@ -213,6 +223,14 @@ impl Net {
             Event::Restart(index) => self.restart(index),
             Event::Slot(shard) => self.slot(shard),
             Event::Certified { to, height } => self.certified(to, height),
+            Event::Executed { to, block, height } => {
+                let execution = Box::new(self.roots[&block].execution.clone());
+                self.step(to, RootInput::Executed { height, execution });
+            }
+            Event::Inbound { to, source, height } => {
+                let batch = self.shards[source.0 as usize - 1].batches[&height.0].clone();
+                self.step(to, RootInput::Inbound { source, height, batch });
+            }
             Event::Partition if !self.healed => self.partition(),
             Event::Partition => {}
             Event::Blackout => self.blackout(),
@@ -303,10 +321,29 @@ impl Net {
         }
         let crypto = Arc::new(FakeCrypto { own: process.seat, keys: self.keys.clone() });
         let log = process.log.clone();
+        let head = state.head().clone();
         let core = RootCore::new(self.config.clone(), Some(process.seat), crypto, state, log).unwrap();
         process.core = Some(core);
         process.wake_ms = None;
         self.step(index, RootInput::Start);
+        self.executes(index, &head);
+    }
+
+    /// Executing a block takes a while, now and then a long one.
+    fn executes(&mut self, to: usize, header: &SealedRootHeader) {
+        let slow = !self.healed && self.rng.chance(self.weather.late);
+        let takes = self.rng.between(1, if slow { 3000 } else { 60 });
+        self.at(self.now_ms + takes, Event::Executed { to, block: header.hash(), height: header.height });
+    }
+
+    /// Fetching the messages of a block to the root takes a while, or for ever if its shard shows them to nobody.
+    fn fetches(&mut self, to: usize, source: DomainId, height: Height) {
+        let shard = &self.shards[source.0 as usize - 1];
+        if shard.withholds.is_none_or(|from| height.0 < from) {
+            let late = !self.healed && self.rng.chance(300);
+            let takes = self.rng.between(5, if late { 4000 } else { 150 });
+            self.at(self.now_ms + takes, Event::Inbound { to, source, height });
+        }
     }
 
     fn crash(&mut self, index: usize) {
@@ -368,6 +405,7 @@ impl Net {
                     self.step(index, RootInput::Certified(reference));
                 }
             }
+            RootEffect::WantInbound(want) => self.fetches(index, want.proposer.domain, want.height),
             RootEffect::Evidence(evidence) => self.checks.evidence(seat, nature, &evidence),
             RootEffect::Penalise { seat: whom, offence } => {
                 self.checks.penalised(seat, nature, whom, offence);
@@ -388,12 +426,19 @@ impl Net {
             return self.checks.fail(format!("{} skips to root block {height}", process.seat));
         }
         process.blocks.push(block.clone());
+        let header = block.block.header.clone();
         if height.0 > self.chain.len() as u64 {
-            self.checks.newest(self.now_ms, block, &self.shards);
+            let parent = &self.roots[&header.parent];
+            self.checks.newest(self.now_ms, block, &self.shards, &parent.execution);
+            let due = self.issuance.issued_at(header.timestamp_ms);
+            let after = parent.next(&block.block, due, self.shards.len() as u64);
+            self.roots.insert(header.hash(), after);
             self.chain.push(block.clone());
         } else if self.chain[process.blocks.len() - 1].block.header != block.block.header {
             return self.checks.fail(format!("two root blocks at height {height}"));
         }
+        self.executes(index, &header);
+        let process = &mut self.processes[index];
         // Now and then the blocks are synced, and the log is cut to what is still needed.
         if self.rng.chance(300) {
             process.durable = process.blocks.len();

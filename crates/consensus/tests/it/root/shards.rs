@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
+use anfs_crypto::outbox::{LaneBatch, lane_batch, outbox_root};
 use anfs_crypto::votes::target_of;
-use anfs_primitives::spec::{EvmFork, ShardSpec, ValidatorSpec};
+use anfs_primitives::spec::{EvmFork, ShardSpec, ValidatorSpec, YEAR_MS};
 use anfs_primitives::{BlsPublicKey, BlsSignature, NetworkId};
 use anfs_primitives::{
-    Certificate, CertificateKind, CertifiedRootBlock, ChainSpec, DomainId, InboxCursor, LaneCount,
-    RootReference, SealedHeader, ShardReference, SignerSet, Slot,
+    Certificate, CertificateKind, CertifiedRootBlock, ChainSpec, CrossMessage, DomainId, InboxCursor,
+    IssuanceSpec, LaneCount, MessageBody, RootReference, SealedHeader, ShardReference, SignerSet, Slot,
 };
 use anfs_sim::rng::Rng;
 
@@ -17,6 +18,8 @@ use super::crypto::Keys;
 
 /// Coins of each shard at genesis.
 pub(super) const COINS: u64 = 1_000_000;
+/// Coins that are ever issued.
+const ISSUED_MAX: u64 = 30_000;
 
 /// A network of so many shards with so many verifiers each, its stakes drawn.
 pub(super) fn spec(rng: &mut Rng, shards: u64, verifiers: u16) -> ChainSpec {
@@ -52,7 +55,9 @@ pub(super) fn spec(rng: &mut Rng, shards: u64, verifiers: u16) -> ChainSpec {
         view_timeout_ms: 2000,
         root_block_ms: 300,
         root_timeout_ms: 700,
-        max_supply: U256::MAX,
+        max_supply: U256::from(ISSUED_MAX),
+        // Three wei a millisecond, until all are issued after ten seconds.
+        issuance: IssuanceSpec { per_year: U256::from(3 * YEAR_MS), decay_permille: 0, interval_ms: 500 },
         shards,
         accounts: BTreeMap::new(),
     }
@@ -79,6 +84,10 @@ pub(super) struct Shard {
     pub(super) certified_ms: Vec<u64>,
     /// From which height on, and how, it lies.
     pub(super) lie: Option<(u64, Lie)>,
+    /// Its messages to the root, by height.
+    pub(super) batches: BTreeMap<u64, Arc<LaneBatch>>,
+    /// From which height on nobody gets to see these.
+    pub(super) withholds: Option<u64>,
     held: u64,
     lanes: BTreeMap<DomainId, (u64, u64)>,
     cursors: BTreeMap<DomainId, (u64, u64)>,
@@ -93,6 +102,8 @@ impl Shard {
             references: Vec::new(),
             certified_ms: Vec::new(),
             lie: None,
+            batches: BTreeMap::new(),
+            withholds: None,
             held: COINS,
             lanes: BTreeMap::new(),
             cursors: BTreeMap::new(),
@@ -137,6 +148,15 @@ impl Shard {
                 self.held -= value;
             }
         }
+        if self.held > 100 && rng.chance(400) {
+            let messages = self.to_root(rng);
+            left += messages.iter().map(|one| one.value().to::<u64>()).sum::<u64>();
+            header.outbox_root = outbox_root(&messages);
+            let batch = lane_batch(&messages, DomainId::ROOT).unwrap();
+            self.batches.insert(header.height.0, Arc::new(batch));
+        } else {
+            header.outbox_root = B256::ZERO;
+        }
         let burned = rng.below(3).min(self.held);
         self.held -= burned;
         let lies = self.lie.filter(|(from, _)| *from == header.height.0).map(|(_, lie)| lie);
@@ -178,6 +198,27 @@ impl Shard {
         self.certified_ms.push(now_ms);
     }
 
+    /// A few messages to the root.
+    fn to_root(&mut self, rng: &mut Rng) -> Vec<CrossMessage> {
+        let count = rng.between(1, 3);
+        let lane = self.lanes.entry(DomainId::ROOT).or_default();
+        let mut message = |_| {
+            let value = rng.below(30);
+            let sequence = lane.0;
+            *lane = (lane.0 + 1, lane.1 + value);
+            self.held -= value;
+            CrossMessage {
+                network: NetworkId(7),
+                source: self.domain,
+                destination: DomainId::ROOT,
+                sequence,
+                origin: B256::ZERO,
+                body: MessageBody::Credit { recipient: Address::ZERO, value: U256::from(value) },
+            }
+        };
+        (0..count).map(&mut message).collect()
+    }
+
     /// Messages and coins sent to another shard by the block of a height.
     pub(super) fn sent_by(&self, height: u64, to: DomainId) -> (u64, u64) {
         let header = &self.headers[usize::try_from(height).unwrap()];
@@ -193,11 +234,14 @@ pub(super) fn inbox(
     block: Option<&CertifiedRootBlock>,
 ) -> BTreeMap<DomainId, (u64, u64)> {
     let Some(block) = block else { return BTreeMap::new() };
+    let lane = block.block.header.execution.sent.iter().find(|lane| lane.destination == to);
+    let from_root = lane.map(|lane| (DomainId::ROOT, (lane.sent, lane.value.to())));
     let sources = shards.iter().filter(|shard| shard.domain != to);
     sources
         .map(|shard| {
             let tip = block.block.header.tip(shard.domain).unwrap();
             (shard.domain, shard.sent_by(tip.height.0, to))
         })
+        .chain(from_root)
         .collect()
 }

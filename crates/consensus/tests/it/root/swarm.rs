@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use anfs_primitives::Height;
+
 use super::byzantine::conspirators;
 use super::checks::FINAL_WITHIN_MS;
 use super::net::{Net, Weather};
@@ -16,6 +18,7 @@ pub(super) struct Outcome {
     pub(super) blocks: u64,
     pub(super) views: u64,
     pub(super) steps: u64,
+    pub(super) messages: u64,
     pub(super) evidence: std::collections::BTreeMap<&'static str, u64>,
 }
 
@@ -50,6 +53,10 @@ pub(super) fn run(seed: u64) -> Outcome {
         let domain = net.shards[shard].domain;
         net.checks.captured.insert(domain);
     }
+    if rng.chance(200) {
+        let shard = rng.index(net.shards.len());
+        net.shards[shard].withholds = Some(rng.between(1, 30));
+    }
     let natures = if rng.chance(800) { conspirators(&mut net) } else { Default::default() };
     net.populate(&natures);
     net.run_until(heal_ms);
@@ -61,11 +68,12 @@ pub(super) fn run(seed: u64) -> Outcome {
         blocks: net.chain.len() as u64,
         views: views.map(|core| core.status().views_changed).max().unwrap_or_default(),
         steps: net.steps,
+        messages: net.checks.consumed.values().sum(),
         evidence: net.checks.evidence.clone(),
     }
 }
 
-/// Once healed, all that was certified becomes final.
+/// Once healed, all that was certified becomes final, and what it sends the root is consumed.
 fn judge(net: &mut Net, heal_ms: u64) {
     let certified: Vec<u64> = net.shards.iter().map(|shard| shard.references.len() as u64).collect();
     let height = net.chain.len() as u64;
@@ -77,7 +85,9 @@ fn judge(net: &mut Net, heal_ms: u64) {
         let behind = honest.filter_map(|process| process.core.as_ref()).any(|core| {
             net.shards.iter().zip(&certified).any(|(shard, certified)| {
                 let most = shard.lie.map_or(*certified, |(from, _)| (*certified).min(from - 1));
+                let shown = shard.withholds.map_or(most, |from| most.min(from - 1));
                 core.state().tip(shard.domain).unwrap().height.0 < most
+                    || (1..=shown).any(|one| core.state().want(shard.domain, Height(one)).is_some())
             })
         });
         if reached >= height + 3 && !behind {
@@ -120,7 +130,9 @@ fn no_seed_breaks_the_root() {
         .collect();
     let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(|(_, outcome)| of(outcome)).sum::<u64>();
     let (blocks, views, steps) = (sum(|one| one.blocks), sum(|one| one.views), sum(|one| one.steps));
-    println!("{blocks} root blocks, {views} views changed, {steps} steps");
+    let messages = sum(|one| one.messages);
+    println!("{blocks} root blocks, {messages} messages to the root, {views} views changed, {steps} steps");
+    assert!(messages > blocks / 4, "{messages} messages in {blocks} blocks");
     assert!(
         failed.is_empty(),
         "{} seeds fail; the first: {:#?}",

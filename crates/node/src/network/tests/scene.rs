@@ -24,8 +24,8 @@ use tempfile::TempDir;
 use crate::error::NodeError;
 use crate::genesis::first_header;
 use crate::network::follow::Progress;
-use crate::network::{NetworkFollower, NetworkSources, NetworkView, ShardChain};
-use crate::root::RootChain;
+use crate::network::{DomainChain, NetworkFollower, NetworkSources, NetworkView};
+use crate::root::{RootChain, RootDomain, RootExecuted};
 use crate::testing;
 
 /// Base fee of every hand-made block.
@@ -117,16 +117,13 @@ fn shard_block(header: SealedHeader, content: Content) -> Arc<RpcBlock> {
         size: 1000,
         transactions: transactions.into(),
         receipts: receipts.into(),
-        crossing: Arc::new(BlockCrossing {
-            arrivals: content.arrivals.try_into().unwrap(),
-            sent: content.sent.try_into().unwrap(),
-        }),
+        crossing: Arc::new(crossing_of(content.arrivals, content.sent)),
         certificate: None,
         header,
     })
 }
 
-impl ShardChain for FakeShard {
+impl DomainChain for FakeShard {
     fn state(&self, height: Height) -> Option<WorldState> {
         let held = height >= *self.oldest_state.read() && self.shown(height);
         self.states.read().get(usize::try_from(height.0).unwrap()).filter(|_| held).cloned()
@@ -145,6 +142,10 @@ impl ShardChain for FakeShard {
             sent.map(|at| place(height, at, false)).or_else(|| Some(place(height, consumed()?, true)))
         }))
     }
+}
+
+fn crossing_of(arrivals: Vec<Arrival>, sent: Vec<CrossMessage>) -> BlockCrossing {
+    BlockCrossing { arrivals: arrivals.try_into().unwrap(), sent: sent.try_into().unwrap() }
 }
 
 impl ChainReader for FakeShard {
@@ -187,10 +188,13 @@ impl Scene {
         let folder = TempDir::new().unwrap();
         let genesis = |domain| first_header(&spec, DomainId(domain)).unwrap();
         let chains: Vec<_> = (1..=shards).map(|domain| FakeShard::new(genesis(domain))).collect();
-        let root = Arc::new(RootChain::new(root_header(Height::ZERO, B256::ZERO, &chains).seal()));
         let spec = Arc::new(spec);
-        let sources = sources(&spec, &root, &chains, index(&folder));
-        let view = Arc::new(NetworkView::open(sources, &SystemDisk).unwrap());
+        let header = root_header(Height::ZERO, B256::ZERO, &chains).seal();
+        let first = RootExecuted::made_up(&spec, &header, BlockCrossing::default());
+        let domain = Arc::new(RootDomain::new(spec.clone(), &first));
+        let root = Arc::new(RootChain::new(header, domain));
+        let view = NetworkView::open(sources(&spec, &root, &chains, index(&folder)), &SystemDisk);
+        let view = Arc::new(view.unwrap());
         Self { spec, root, shards: chains, view, lanes: BTreeMap::new(), folder }
     }
 
@@ -237,8 +241,13 @@ impl Scene {
         height
     }
 
-    /// The root makes all decided blocks final, in its order.
+    /// The root makes all decided blocks final, in its order, and does nothing itself.
     pub(super) fn finalise(&self) -> Height {
+        self.finalise_and(Content::default())
+    }
+
+    /// As [`Self::finalise`]; the root's block, once executed, comes to this.
+    pub(super) fn finalise_and(&self, content: Content) -> Height {
         let parent = self.root.head();
         let height = parent.height.next();
         let mut references = Vec::new();
@@ -265,7 +274,14 @@ impl Scene {
             signers: Default::default(),
             signature: BlsSignature::ZERO,
         };
-        let block = Arc::new(RootBlock { header, references: references.try_into().unwrap() });
+        let crossing = crossing_of(content.arrivals, content.sent);
+        self.root.domain().publish(&RootExecuted::made_up(&self.spec, &header, crossing));
+        let block = Arc::new(RootBlock {
+            header,
+            references: references.try_into().unwrap(),
+            inbound: Default::default(),
+            parent_commit: None,
+        });
         self.root.publish(&Arc::new(CertifiedRootBlock { block, certificate }));
         height
     }
@@ -301,7 +317,10 @@ impl Scene {
     /// The root begins again at genesis, and makes its first block final once more.
     pub(super) fn restart_root(&mut self) {
         let first = self.root.block(Height(1)).unwrap().unwrap();
-        self.root = Arc::new(RootChain::new(self.root.genesis().clone()));
+        let genesis = self.root.genesis().clone();
+        let executed = RootExecuted::made_up(&self.spec, &genesis, BlockCrossing::default());
+        let domain = Arc::new(RootDomain::new(self.spec.clone(), &executed));
+        self.root = Arc::new(RootChain::new(genesis, domain));
         self.reopen();
         self.root.publish(&first);
         self.follow();
@@ -337,6 +356,9 @@ fn root_header(height: Height, parent: B256, shards: &[Arc<FakeShard>]) -> RootH
         timestamp_ms: 1_700_000_000_000 + height.0 * 500,
         references_root: B256::with_last_byte(0x11),
         tips: tips.collect::<Vec<_>>().try_into().unwrap(),
+        inbound_root: B256::ZERO,
+        parent_commit: B256::ZERO,
+        execution: Default::default(),
         supply: Supply::default(),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy_primitives::{B256, TxKind, U256};
+use anfs_execution::system::REWARDS;
 use anfs_primitives::{CrossMessage, Derivation, Height, MessageBody};
 use anfs_rpc::ShownBlock;
 use proptest::prelude::*;
@@ -71,6 +72,44 @@ fn a_transfer_across_is_listed_where_it_arrives() {
     assert_eq!(block.receipts()[0].gas_used, 21_000);
     assert!(block.receipts()[0].success);
     assert_eq!(scene.view.transaction(tx.hash()).unwrap(), Some((Height(3), 0)));
+}
+
+/// What the root's own blocks do is final once the next root block tells of it, as what shards do is with the root block
+/// that names their blocks.
+#[test]
+fn a_call_to_the_root_completes_with_the_root_block_after_the_one_that_consumes_it() {
+    let mut scene = Scene::new(2);
+    let alice = resident(&scene, 1, 1);
+    let tx = transaction(alice, TxKind::Call(REWARDS), 0);
+    let call = scene.message(1, 0, *tx.hash(), departure(&tx, REWARDS));
+    let content = Content {
+        transactions: vec![(tx.clone(), receipt(true, 21_000, vec![]))],
+        sent: vec![call.clone()],
+        ..Content::default()
+    };
+    scene.decide(1, content);
+    scene.seal();
+    // It pays somebody in shard 2, and what it did not use of its gas goes back.
+    let paid = scene.message(0, 2, *tx.hash(), credit(resident(&scene, 2, 1)));
+    let back = scene.message(0, 1, *tx.hash(), credit(alice));
+    let arrived = ran(call.clone(), receipt(true, 30_000, vec![log(5)]));
+    let sent = vec![back.clone(), paid.clone()];
+    scene.finalise_and(Content { arrivals: vec![arrived], sent, ..Content::default() });
+    scene.follow();
+    assert!(scene.view.mentions(&call.id()).unwrap().unwrap().consumed.is_none());
+    assert_eq!(scene.view.newest().entry.domains[0].tip, Height(1));
+
+    assert!(scene.seal().transactions().is_empty(), "its messages are on their way");
+    let consumed = scene.view.mentions(&call.id()).unwrap().unwrap().consumed.unwrap();
+    assert_eq!((consumed.domain.0, consumed.height, consumed.index), (0, Height(2), 0));
+    assert_eq!(scene.view.newest().entry.domains[0].tip, Height(2));
+    scene.decide(1, Content { arrivals: vec![settled(back)], ..Content::default() });
+    scene.decide(2, Content { arrivals: vec![settled(paid)], ..Content::default() });
+    let block = scene.seal();
+    assert_eq!(hashes(&*block), [*tx.hash()]);
+    assert_eq!(block.receipts()[0].logs, [log(5)]);
+    assert_eq!(block.receipts()[0].gas_used, 51_000);
+    assert_eq!(block.height(), Height(4));
 }
 
 /// A transaction of `gas` that leaves shard 1 and runs in shard 2 as the leg says, and is listed.
@@ -214,7 +253,7 @@ fn a_block_waits_until_every_shard_shows_what_it_names() {
 fn coins_held_follow_the_headers() {
     let scene = Scene::new(1);
     let all: U256 = scene.spec.accounts.values().map(|account| account.balance).sum();
-    assert_eq!(scene.view.newest().entry.shards[0].held, all);
+    assert_eq!(scene.view.newest().entry.domains[1].held, all);
 }
 
 /// A little generator, so that a seed names a whole history.

@@ -4,7 +4,8 @@ use alloy_primitives::{Address, U256};
 use anfs_crypto::outbox::{lane_batch, outbox_root};
 use anfs_primitives::{
     BlsSignature, BoundedVec, Certificate, CertificateKind, Epoch, LaneCount, MessageBody, RootBlock,
-    RootCertificate, RootHeader, ShardReference, SignerSet, Supply, View, VoteTarget,
+    RootCertificate, RootExecution, RootHeader, ShardHeader, ShardReference, SignerSet, Supply, View,
+    VoteTarget,
 };
 
 use super::*;
@@ -50,7 +51,21 @@ impl Source {
     }
 
     fn batch(&self, height: Height) -> LaneBatch {
-        lane_batch(&self.outboxes[usize::try_from(height.0 - 1).unwrap()], HERE).unwrap()
+        self.own(height.0).unwrap()
+    }
+
+    fn own(&self, height: u64) -> Option<LaneBatch> {
+        lane_batch(&self.outboxes[usize::try_from(height - 1).unwrap()], HERE)
+    }
+
+    /// The root's part of a block whose parent, executed, is this source's block of the height.
+    fn execution(&self, height: u64) -> RootExecution {
+        let header = self.reference(height).header;
+        RootExecution {
+            outbox_root: header.outbox_root,
+            sent: header.lanes.clone(),
+            ..RootExecution::default()
+        }
     }
 }
 
@@ -86,6 +101,14 @@ fn certificate() -> Certificate {
 }
 
 fn root_block(height: u64, references: Vec<ShardReference>) -> Arc<CertifiedRootBlock> {
+    root_block_after(height, references, RootExecution::default())
+}
+
+fn root_block_after(
+    height: u64,
+    references: Vec<ShardReference>,
+    execution: RootExecution,
+) -> Arc<CertifiedRootBlock> {
     let header = RootHeader {
         network: NETWORK,
         height: Height(height),
@@ -96,9 +119,17 @@ fn root_block(height: u64, references: Vec<ShardReference>) -> Arc<CertifiedRoot
         timestamp_ms: height,
         references_root: B256::ZERO,
         tips: BoundedVec::new(),
+        inbound_root: B256::ZERO,
+        parent_commit: B256::ZERO,
+        execution,
         supply: Supply::default(),
     };
-    let block = RootBlock { header: header.seal(), references: references.try_into().unwrap() };
+    let block = RootBlock {
+        header: header.seal(),
+        references: references.try_into().unwrap(),
+        inbound: BoundedVec::new(),
+        parent_commit: None,
+    };
     let certificate = RootCertificate {
         kind: CertificateKind::Commit,
         target: target(),
@@ -126,7 +157,7 @@ fn network() -> (Source, Source, Vec<Arc<CertifiedRootBlock>>) {
 fn a_root_blocks_messages_arrive_together_and_root_blocks_in_order() {
     let (one, three, blocks) = network();
     let mut lanes = Lanes::new(NETWORK, HERE, 4, BTreeMap::new());
-    blocks.iter().for_each(|block| lanes.extend(block));
+    blocks.iter().for_each(|block| lanes.extend(block, None));
     let asked = lanes.requests(0);
     let heights: Vec<_> = asked.iter().map(|(to, height)| (to.domain.0, height.0)).collect();
     assert_eq!(heights, [(1, 1), (3, 2), (3, 3), (1, 3), (3, 5), (3, 6)]);
@@ -148,7 +179,7 @@ fn a_root_blocks_messages_arrive_together_and_root_blocks_in_order() {
 fn a_silent_seat_is_not_waited_for() {
     let (_, _, blocks) = network();
     let mut lanes = Lanes::new(NETWORK, HERE, 4, BTreeMap::new());
-    lanes.extend(&blocks[0]);
+    lanes.extend(&blocks[0], None);
     let seats: Vec<u16> = (0..6).map(|n| lanes.requests(n * ASK_AGAIN_MS)[0].0.seat.0).collect();
     assert_eq!(seats, [0, 1, 2, 3, 4, 0]);
 }
@@ -157,7 +188,7 @@ fn a_silent_seat_is_not_waited_for() {
 fn a_forged_batch_is_refused_and_the_true_one_taken_afterwards() {
     let (one, three, blocks) = network();
     let mut lanes = Lanes::new(NETWORK, HERE, 4, BTreeMap::new());
-    lanes.extend(&blocks[0]);
+    lanes.extend(&blocks[0], None);
     let unasked = lanes.answer(one.domain, Height(1), one.batch(Height(1)));
     assert!(unasked.is_ok() && lanes.next().is_none(), "what was not asked for does not count");
     lanes.requests(0);
@@ -181,7 +212,7 @@ fn messages_that_hold_more_than_their_lane_are_not_taken_in() {
     header.lanes = vec![LaneCount { destination: HERE, sent: 2, value: U256::from(1) }].try_into().unwrap();
     let reference = ShardReference { header: header.seal(), certificate: certificate() };
     let mut lanes = Lanes::new(NETWORK, HERE, 4, BTreeMap::new());
-    lanes.extend(&root_block(1, vec![reference, three.reference(1), three.reference(2)]));
+    lanes.extend(&root_block(1, vec![reference, three.reference(1), three.reference(2)]), None);
     lanes.requests(0);
     assert_eq!(lanes.answer(one.domain, Height(1), one.batch(Height(1))), Err(LaneFault::Claim));
 }
@@ -191,14 +222,21 @@ fn messages_that_hold_more_than_their_lane_are_not_taken_in() {
 fn nothing_is_missed_after_a_restart() {
     for one in 0..=3 {
         for three in 0..=6 {
-            (0..=3).for_each(|head| restart(one, three, head));
+            (0..=3).for_each(|head| restart([(head + one) % 4, one, three], head));
         }
     }
 }
 
-fn restart(one: u64, three: u64, head: u64) {
+fn restart([zero, one, three]: [u64; 3], head: u64) {
     let (first, third, blocks) = network();
-    let consumed = BTreeMap::from([(DomainId(1), one), (DomainId(3), three)]);
+    // The root sends as well, and its own messages are always at hand.
+    let root = Source::new(0, &[1, 0, 2]);
+    let with_root = |block: &Arc<CertifiedRootBlock>| {
+        let height = block.block.header.height.0;
+        root_block_after(height, block.block.references.to_vec(), root.execution(height))
+    };
+    let blocks: Vec<_> = blocks.iter().map(with_root).collect();
+    let consumed = BTreeMap::from([(DomainId(0), zero), (DomainId(1), one), (DomainId(3), three)]);
     let read = |height: Height| {
         let at = height.0.checked_sub(1).and_then(|at| usize::try_from(at).ok());
         Ok::<_, ()>(at.and_then(|at| blocks.get(at)).cloned())
@@ -206,14 +244,14 @@ fn restart(one: u64, three: u64, head: u64) {
     let (start, sent) = start_of(HERE, Height(head), &consumed, 4, read).unwrap();
     let mut lanes = Lanes::new(NETWORK, HERE, 4, sent);
     let from = usize::try_from(start.0 - 1).unwrap();
-    blocks[from..].iter().for_each(|block| lanes.extend(block));
+    blocks[from..].iter().for_each(|block| lanes.extend(block, root.own(block.block.header.height.0)));
     for (to, height) in lanes.requests(0) {
         let source = if to.domain == first.domain { &first } else { &third };
         lanes.answer(source.domain, height, source.batch(height)).unwrap();
     }
     let arrived: Vec<_> = std::iter::from_fn(|| lanes.next()).flat_map(|it| numbers(&it)).collect();
     let due = |source: u32, consumed: u64, all: u64| (consumed..all).map(move |number| (source, number));
-    for missed in due(1, one, 3).chain(due(3, three, 6)) {
-        assert!(arrived.contains(&missed), "{one} {three} {head}: {missed:?} in {arrived:?}");
+    for missed in due(0, zero, 3).chain(due(1, one, 3)).chain(due(3, three, 6)) {
+        assert!(arrived.contains(&missed), "{zero} {one} {three} {head}: {missed:?} in {arrived:?}");
     }
 }
