@@ -37,6 +37,17 @@ pub enum ArrivalOutcome {
     Settled,
 }
 
+/// What is to be done with a message that arrives.
+#[derive(Debug)]
+pub(crate) enum Staged {
+    /// It is run as this transaction.
+    Call(Box<TxEnv>),
+    /// It is turned away.
+    Refused(Refusal),
+    /// It is no call.
+    Settled,
+}
+
 /// What came of a call that had crossed.
 #[derive(Clone, Debug)]
 pub struct Leg {
@@ -395,21 +406,25 @@ impl<S: StateRead> BlockExecutor<S> {
         Ok(leg)
     }
 
-    /// Runs a call that was not turned away, and settles its gas. spec: Domains D12, D13
-    fn run_call(
-        &mut self,
-        message: &CrossMessage,
-        call: &CrossCall,
-    ) -> Result<(bool, u64, Vec<alloy_primitives::Log>), ExecutionError> {
+    /// The next message as a transaction, if it is a call that is not turned away; its value is lent to its sender.
+    pub(crate) fn stage(&mut self, message: &CrossMessage) -> Result<Staged, ExecutionError> {
+        let MessageBody::Call(call) = &message.body else { return Ok(Staged::Settled) };
+        Ok(match self.refusal(message, call)? {
+            Some(refusal) => Staged::Refused(refusal),
+            None => Staged::Call(Box::new(self.transaction_of(message, call))),
+        })
+    }
+
+    /// The transaction as which a call is run. Its value is lent to its sender.
+    fn transaction_of(&mut self, message: &CrossMessage, call: &CrossCall) -> TxEnv {
         let base_fee = u128::from(self.evm.context().block.basefee);
         let price = match call.payment {
             GasPayment::Prepaid { max_fee, max_tip } => max_fee.min(base_fee.saturating_add(max_tip)),
             GasPayment::Allowance => 0,
         };
-        let gas_limit = self.weight(message).saturating_sub(call.intake_gas());
         let tx = TxEnv {
             caller: call.sender,
-            gas_limit,
+            gas_limit: self.weight(message).saturating_sub(call.intake_gas()),
             gas_price: price,
             kind: TxKind::Call(call.recipient),
             value: call.value,
@@ -418,6 +433,18 @@ impl<S: StateRead> BlockExecutor<S> {
             ..TxEnv::default()
         };
         self.evm.context_mut().journaled_state.database.lend(call.sender, call.value);
+        tx
+    }
+
+    /// Runs a call that was not turned away, and settles its gas. spec: Domains D12, D13
+    fn run_call(
+        &mut self,
+        message: &CrossMessage,
+        call: &CrossCall,
+    ) -> Result<(bool, u64, Vec<alloy_primitives::Log>), ExecutionError> {
+        let base_fee = u128::from(self.evm.context().block.basefee);
+        let tx = self.transaction_of(message, call);
+        let (price, gas_limit) = (tx.gas_price, tx.gas_limit);
         let (result, mut left, watch) = self.run_arrival(tx)?;
         let gas_used = result.tx_gas_used().min(gas_limit);
 

@@ -81,14 +81,6 @@ impl<S: StateRead> Evm<Overlay<S>> {
     pub(crate) fn take_watch(&mut self) -> Watch {
         self.watch.take().unwrap_or_default()
     }
-
-    /// Copies the transfers out of the journal, which holds only what was not reverted.
-    pub(crate) fn keep_transfers(&mut self) {
-        if let Some(watch) = &mut self.watch {
-            watch.transfers =
-                self.parts.ctx.journaled_state.inner.journal.iter().filter_map(transfer_of).collect();
-        }
-    }
 }
 
 impl<DB: Database<Error = DatabaseError>, INSP> Evm<DB, INSP> {
@@ -149,6 +141,20 @@ where
         MainnetHandler::default().inspect_run(self)
     }
 
+    /// As [`Self::inspect`], of a transaction of a domain.
+    pub(crate) fn inspect_in_domain(&mut self, tx: TxEnv) -> Result<ExecutionResult<HaltReason>, EvmError> {
+        self.watch = Some(Watch::default());
+        self.parts.ctx.tx = tx;
+        DomainHandler::transaction().inspect_run(self)
+    }
+
+    /// As [`Self::inspect`], of a call that came from another domain.
+    pub(crate) fn inspect_arrival(&mut self, tx: TxEnv) -> Result<ExecutionResult<HaltReason>, EvmError> {
+        self.watch = Some(Watch::default());
+        self.parts.ctx.tx = tx;
+        DomainHandler::arrival().inspect_run(self)
+    }
+
     /// The inspector.
     pub(crate) fn inspector_mut(&mut self) -> &mut INSP {
         &mut self.parts.inspector
@@ -156,6 +162,14 @@ where
 }
 
 impl<S: StateRead, INSP> Evm<Overlay<S>, INSP> {
+    /// Copies the transfers out of the journal, which holds only what was not reverted.
+    pub(crate) fn keep_transfers(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.transfers =
+                self.parts.ctx.journaled_state.inner.journal.iter().filter_map(transfer_of).collect();
+        }
+    }
+
     /// Whether a contract calls with data what lives in another domain, where the data would be lost.
     fn misses_its_callee(&mut self, input: &FrameInit) -> Result<bool, DatabaseError> {
         let FrameInput::Call(call) = &input.frame_input else { return Ok(false) };

@@ -189,7 +189,7 @@ impl<S: StateRead> BlockExecutor<S> {
             return Err(InvalidTransaction::SenderElsewhere { sender: tx.caller, domain }.into());
         }
         let destination = self.destination(&tx)?;
-        self.void_foreign_authorizations(&mut tx)?;
+        void_foreign_authorizations(&mut self.evm.context_mut().journaled_state.database, &mut tx)?;
         let outcome = self.evm.transact_in_domain(tx.clone());
         let mut watch = self.evm.take_watch();
         let (result, mut state) = self.settle(outcome)?;
@@ -253,29 +253,6 @@ impl<S: StateRead> BlockExecutor<S> {
         left
     }
 
-    /// Spoils authorisations (EIP-7702) of accounts that live elsewhere, whose nonce and code are not here. They are
-    /// paid for and skipped, as Ethereum skips any that do not apply.
-    fn void_foreign_authorizations(&mut self, tx: &mut TxEnv) -> Result<(), ExecutionError> {
-        let mut applicable = Vec::with_capacity(tx.authorization_list.len());
-        for authorization in &tx.authorization_list {
-            let authority = authorization.authority();
-            applicable.push(match authority {
-                Some(authority) => self.residence(&authority)? == Residence::Here,
-                None => true,
-            });
-        }
-        for (authorization, applies) in tx.authorization_list.iter_mut().zip(applicable) {
-            if !applies && let Either::Left(signed) = authorization {
-                let mut inner = signed.inner().clone();
-                // No nonce of an account reaches this one (EIP-2681).
-                inner.nonce = u64::MAX;
-                let recovered = RecoveredAuthorization::new_unchecked(inner, RecoveredAuthority::Invalid);
-                *authorization = Either::Right(recovered);
-            }
-        }
-        Ok(())
-    }
-
     fn gas_limit(&self) -> u64 {
         self.evm.context().block.gas_limit
     }
@@ -317,6 +294,28 @@ impl<S: StateRead> BlockExecutor<S> {
             crossing,
         })
     }
+}
+
+/// Spoils authorisations (EIP-7702) of accounts that live elsewhere, whose nonce and code are not here. They are paid for
+/// and skipped, as Ethereum skips any that do not apply.
+pub(crate) fn void_foreign_authorizations<S: StateRead>(
+    overlay: &mut Overlay<S>,
+    tx: &mut TxEnv,
+) -> Result<(), ExecutionError> {
+    for authorization in &mut tx.authorization_list {
+        let applies = match authorization.authority() {
+            Some(authority) => overlay.residence(&authority)? == Residence::Here,
+            None => true,
+        };
+        if !applies && let Either::Left(signed) = authorization {
+            let mut inner = signed.inner().clone();
+            // No nonce of an account reaches this one (EIP-2681).
+            inner.nonce = u64::MAX;
+            let recovered = RecoveredAuthorization::new_unchecked(inner, RecoveredAuthority::Invalid);
+            *authorization = Either::Right(recovered);
+        }
+    }
+    Ok(())
 }
 
 /// Takes from a sender what leaves with his transaction for its gas elsewhere. spec: Domains D6

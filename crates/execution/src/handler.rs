@@ -5,14 +5,17 @@ use std::marker::PhantomData;
 use alloy_primitives::{Address, U256};
 use anfs_primitives::Derivation;
 use anfs_state::StateRead;
+use revm::Inspector;
 use revm::context::JournalEntry;
 use revm::context::result::{ExecutionResult, HaltReason, ResultGas};
 use revm::context_interface::{ContextTr, JournalTr, Transaction as _};
 use revm::handler::{EvmTr, FrameResult, FrameTr, Handler};
+use revm::inspector::{InspectorHandler, NoOpInspector};
 use revm::interpreter::InitialAndFloorGas;
+use revm::interpreter::interpreter::EthInterpreter;
 
 use crate::error::EvmError;
-use crate::evm::Evm;
+use crate::evm::{Evm, EvmContext};
 use crate::overlay::Overlay;
 
 /// What a transaction did that concerns other domains.
@@ -36,28 +39,36 @@ pub(crate) struct Transfer {
 }
 
 /// Runs a transaction and keeps the transfers that it made.
-pub(crate) struct DomainHandler<S> {
+pub(crate) struct DomainHandler<S, INSP = NoOpInspector> {
     /// A call from another domain: its intrinsic gas and its fees are settled outside, and its sender has no nonce here.
     arrival: bool,
-    state: PhantomData<S>,
+    watched: PhantomData<(S, INSP)>,
 }
 
-impl<S> DomainHandler<S> {
+impl<S, INSP> DomainHandler<S, INSP> {
     /// For a transaction of this domain.
     pub(crate) fn transaction() -> Self {
-        Self { arrival: false, state: PhantomData }
+        Self { arrival: false, watched: PhantomData }
     }
 
     /// For a call that has arrived.
     pub(crate) fn arrival() -> Self {
-        Self { arrival: true, state: PhantomData }
+        Self { arrival: true, watched: PhantomData }
     }
 }
 
-type Frame<S> = <Evm<Overlay<S>> as EvmTr>::Frame;
+type Frame<S, INSP> = <Evm<Overlay<S>, INSP> as EvmTr>::Frame;
 
-impl<S: StateRead> Handler for DomainHandler<S> {
-    type Evm = Evm<Overlay<S>>;
+impl<S, INSP> InspectorHandler for DomainHandler<S, INSP>
+where
+    S: StateRead,
+    INSP: Inspector<EvmContext<Overlay<S>>, EthInterpreter>,
+{
+    type IT = EthInterpreter;
+}
+
+impl<S: StateRead, INSP> Handler for DomainHandler<S, INSP> {
+    type Evm = Evm<Overlay<S>, INSP>;
     type Error = EvmError;
     type HaltReason = HaltReason;
 
@@ -69,7 +80,8 @@ impl<S: StateRead> Handler for DomainHandler<S> {
         if self.arrival {
             return Ok(InitialAndFloorGas::new(0, 0));
         }
-        revm::handler::MainnetHandler::<Self::Evm, EvmError, Frame<S>>::default().validate_initial_tx_gas(evm)
+        revm::handler::MainnetHandler::<Self::Evm, EvmError, Frame<S, INSP>>::default()
+            .validate_initial_tx_gas(evm)
     }
 
     fn validate_against_state_and_deduct_caller(
@@ -89,7 +101,7 @@ impl<S: StateRead> Handler for DomainHandler<S> {
     fn reimburse_caller(
         &self,
         evm: &mut Self::Evm,
-        result: &mut <Frame<S> as FrameTr>::FrameResult,
+        result: &mut <Frame<S, INSP> as FrameTr>::FrameResult,
     ) -> Result<(), EvmError> {
         if self.arrival {
             return Ok(());
@@ -101,7 +113,7 @@ impl<S: StateRead> Handler for DomainHandler<S> {
     fn reward_beneficiary(
         &self,
         evm: &mut Self::Evm,
-        result: &mut <Frame<S> as FrameTr>::FrameResult,
+        result: &mut <Frame<S, INSP> as FrameTr>::FrameResult,
     ) -> Result<(), EvmError> {
         if self.arrival {
             return Ok(());
@@ -117,7 +129,7 @@ impl<S: StateRead> Handler for DomainHandler<S> {
     ) -> Result<ExecutionResult<HaltReason>, EvmError> {
         // The journal forgets its entries when the transaction is taken over.
         evm.keep_transfers();
-        revm::handler::MainnetHandler::<Self::Evm, EvmError, Frame<S>>::default()
+        revm::handler::MainnetHandler::<Self::Evm, EvmError, Frame<S, INSP>>::default()
             .execution_result(evm, result, gas)
     }
 }

@@ -78,6 +78,11 @@ impl<S: StateRead> Overlay<S> {
         self.place = Some(place);
     }
 
+    /// Whether it sees accounts as a domain of several does.
+    pub(crate) fn has_place(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// Where an account lives as of now.
     pub(crate) fn residence(&mut self, address: &Address) -> Result<Residence, StateError> {
         if self.place.is_none() {

@@ -80,10 +80,7 @@ pub fn run_root<'m, S: StateRead>(
     issued: U256,
     messages: impl IntoIterator<Item = &'m CrossMessage>,
 ) -> Result<RootOutcome, ExecutionError> {
-    let mut executor = BlockExecutor::new(env, state)?.in_domain(domain);
-    if !issued.is_zero() {
-        executor.issue(issued)?;
-    }
+    let mut executor = begin_root(env, domain, state, issued)?;
     let mut arrivals = Vec::new();
     for message in messages {
         let receipt = match executor.arrive(message)? {
@@ -93,6 +90,23 @@ pub fn run_root<'m, S: StateRead>(
         arrivals.push(Arrival { message: message.clone(), receipt });
     }
     Ok(RootOutcome { arrivals, block: executor.finish()? })
+}
+
+/// A root block that has handed out what it issues, and comes to its messages next.
+///
+/// # Errors
+/// As [`run_root`].
+pub fn begin_root<S: StateRead>(
+    env: BlockEnv,
+    domain: DomainEnv,
+    state: S,
+    issued: U256,
+) -> Result<BlockExecutor<S>, ExecutionError> {
+    let mut executor = BlockExecutor::new(env, state)?.in_domain(domain);
+    if !issued.is_zero() {
+        executor.issue(issued)?;
+    }
+    Ok(executor)
 }
 
 impl<S: StateRead> BlockExecutor<S> {

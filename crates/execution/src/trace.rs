@@ -13,7 +13,7 @@ use alloy_rpc_types_eth::state::EvmOverrides;
 use alloy_rpc_types_trace::geth::{
     GethDebugBuiltInTracerType, GethDebugTracerType, GethDebugTracingOptions, GethTrace, TraceResult,
 };
-use anfs_primitives::{DomainId, DomainMap, RecoveredTransaction};
+use anfs_primitives::{CrossMessage, DomainId, DomainMap, RecoveredTransaction};
 use anfs_state::StateRead;
 use revm::context::result::{ExecResultAndState, ExecutionResult};
 use revm::context::{CfgEnv, TxEnv};
@@ -24,11 +24,12 @@ use revm_inspectors::tracing::{DebugInspector, TransactionContext};
 use crate::budget::Budget;
 use crate::cancel::Canceller;
 use crate::codes::CodeCache;
+use crate::crossing::{Refusal, Staged};
 use crate::domain::{Place, Residence};
 use crate::env::{BlockEnv, spec_id};
 use crate::error::{ExecutionError, split};
 use crate::evm::Evm;
-use crate::executor::{BlockExecutor, record_parent_hash, withhold};
+use crate::executor::{BlockExecutor, record_parent_hash, void_foreign_authorizations, withhold};
 use crate::invalid::refuse;
 use crate::overlay::Overlay;
 use crate::precompiles::Precompiles;
@@ -48,8 +49,31 @@ pub struct Tracer<S> {
     index: usize,
 }
 
+/// What a tracer saw of a message that arrived.
+#[derive(Clone, Debug)]
+pub enum ArrivalTrace {
+    /// The call ran.
+    Ran(Box<GethTrace>),
+    /// The call was turned away.
+    Refused(Refusal),
+    /// It was no call.
+    Settled,
+}
+
+/// What is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A transaction where there is one shard, or a call that nobody signed.
+    Alone,
+    /// A transaction of a domain.
+    InDomain,
+    /// A call from another domain.
+    Arrival,
+}
+
 /// How one transaction is to be run.
 struct Run {
+    kind: Kind,
     cfg: CfgEnv,
     precompiles: Option<Precompiles>,
     context: TransactionContext,
@@ -126,9 +150,14 @@ impl<S: StateRead> Tracer<S> {
     /// # Errors
     /// [`ExecutionError::Invalid`] when the transaction does not belong here.
     pub fn skip(self, tx: &RecoveredTransaction) -> Result<Self, ExecutionError> {
-        let Self { env, block_hash, overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index } = self;
+        let Self { env, block_hash, mut overlay, cancel, gas_cap, trace_bytes, trace_bytes_left, index } =
+            self;
+        let (mut tx, in_domain) = (tx_env(tx), overlay.has_place());
+        if in_domain {
+            void_foreign_authorizations(&mut overlay, &mut tx)?;
+        }
         let mut evm = Evm::new(overlay, env.cfg(), env.block());
-        let outcome = evm.transact(tx_env(tx));
+        let outcome = if in_domain { evm.transact_in_domain(tx) } else { evm.transact(tx) };
         let mut context = evm.into_parts().0;
         let mut state = context.journal_mut().finalize();
         let result = match outcome {
@@ -164,8 +193,38 @@ impl<S: StateRead> Tracer<S> {
             tx_hash: Some(*tx.hash()),
         };
         self.index += 1;
-        let run = Run { cfg: self.env.cfg(), precompiles: None, context };
-        self.inspect(tx_env(tx), run, options)
+        let (mut tx, mut kind) = (tx_env(tx), Kind::Alone);
+        if self.overlay.has_place() {
+            void_foreign_authorizations(&mut self.overlay, &mut tx)?;
+            kind = Kind::InDomain;
+        }
+        let run = Run { kind, cfg: self.env.cfg(), precompiles: None, context };
+        self.inspect(tx, run, options)
+    }
+
+    /// Traces the call that a block consumes next, which the executor has begun. The trace names the transaction that the
+    /// call came of.
+    ///
+    /// # Errors
+    /// As [`Self::trace`].
+    pub fn trace_arrival(
+        mut executor: BlockExecutor<S>,
+        env: BlockEnv,
+        block_hash: Option<B256>,
+        limits: Limits,
+        message: &CrossMessage,
+        options: &GethDebugTracingOptions,
+    ) -> Result<ArrivalTrace, ExecutionError> {
+        let tx = match executor.stage(message)? {
+            Staged::Call(tx) => *tx,
+            Staged::Refused(refusal) => return Ok(ArrivalTrace::Refused(refusal)),
+            Staged::Settled => return Ok(ArrivalTrace::Settled),
+        };
+        let tracer = Self::within(executor, env, block_hash, limits);
+        let context = TransactionContext { block_hash, tx_index: None, tx_hash: Some(message.origin) };
+        let run = Run { kind: Kind::Arrival, cfg: tracer.env.cfg(), precompiles: None, context };
+        let (trace, _) = tracer.inspect(tx, run, options)?;
+        Ok(ArrivalTrace::Ran(Box::new(trace)))
     }
 
     /// Traces the rest of the block.
@@ -208,7 +267,12 @@ impl<S: StateRead> Tracer<S> {
         tx.gas_limit = tx.gas_limit.min(self.gas_cap);
         let mut cfg = self.env.call_cfg();
         cfg.disable_base_fee = true;
-        let run = Run { cfg, precompiles: Some(precompiles), context: TransactionContext::default() };
+        let run = Run {
+            kind: Kind::Alone,
+            cfg,
+            precompiles: Some(precompiles),
+            context: TransactionContext::default(),
+        };
         self.inspect(tx, run, options).map(|(trace, _)| trace)
     }
 
@@ -227,7 +291,11 @@ impl<S: StateRead> Tracer<S> {
         }
         let mut evm = Evm::with_inspector(overlay, run.cfg, block, watch);
         evm.set_precompiles(run.precompiles.unwrap_or_else(|| Precompiles::new(spec_id(env.fork))));
-        let outcome = evm.inspect(tx);
+        let outcome = match run.kind {
+            Kind::Alone => evm.inspect(tx),
+            Kind::InDomain => evm.inspect_in_domain(tx),
+            Kind::Arrival => evm.inspect_arrival(tx),
+        };
         let (mut context, (mut inspector, (canceller, budget))) = evm.into_parts();
         if canceller.is_cancelled() {
             return Err(ExecutionError::Cancelled);
@@ -248,7 +316,7 @@ impl<S: StateRead> Tracer<S> {
         let trace = inspector
             .get_result(Some(run.context), &context.tx, &context.block, &done, &mut overlay)
             .map_err(|error| ExecutionError::Tracer(error.to_string()))?;
-        if departs(&mut overlay, &context.tx)? {
+        if run.kind != Kind::Arrival && departs(&mut overlay, &context.tx)? {
             withhold(&mut done.state, &context.tx, done.result.tx_gas_used());
         }
         overlay.commit(&mut done.state);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anfs_mempool::AccountView;
 use anfs_primitives::{Block, Certificate, Height, ShardReference};
 use anfs_rpc::RpcBlock;
-use anfs_state::StateRead;
+use anfs_state::{StateRead, WorldState};
 use anfs_store::NewBlock;
 
 use crate::chain::chain_block;
@@ -44,6 +44,9 @@ pub(crate) type CommitInbox = Inbox<Commit>;
 
 /// Blocks between two flushes of the state.
 pub(crate) const FLUSH_EVERY: u64 = 64;
+/// Blocks by which a flush stays behind where there is a root. States below the flushed one are gone after a restart, and
+/// the network's chain goes on from what the root has made final: that is to be there still.
+const FINALITY_LAG: u64 = 32;
 /// Blocks that share one fsync at most.
 const GROUP_MAX: usize = 32;
 /// Pause before a failed write is tried again.
@@ -138,11 +141,25 @@ impl Committer {
         if let Some(root) = &self.root {
             root.push(RootEvent::Certified(Box::new(reference)));
         }
-        if height.0 >= self.flushed.0 + FLUSH_EVERY {
-            // A flush that is still running keeps its inbox full: this one is skipped, a later one catches up.
-            if self.flusher.offer(Flush { height, state: executed.state.clone() }) {
-                self.flushed = height;
-            }
+        self.flush(height, &executed.state);
+    }
+
+    /// Has a state written if it is time to; `state` is the one after the newest block.
+    fn flush(&mut self, newest: Height, state: &WorldState) {
+        let lag = if self.root.is_some() { FINALITY_LAG } else { 0 };
+        if newest.0 < self.flushed.0 + FLUSH_EVERY + lag {
+            return;
+        }
+        let behind = Height(newest.0 - lag);
+        // A seat that serves nobody holds fewer states, and nobody misses them.
+        let flush = match self.context.chain.state(behind) {
+            Some(state) => Flush { height: behind, state },
+            None => Flush { height: newest, state: state.clone() },
+        };
+        let height = flush.height;
+        // A flush that is still running keeps its inbox full: this one is skipped, a later one catches up.
+        if self.flusher.offer(flush) {
+            self.flushed = height;
         }
     }
 
@@ -167,3 +184,6 @@ impl Committer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,7 @@ mod record;
 mod residence;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod view;
 
 pub use backend::NetworkBackend;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anfs_consensus::root::ledger::{Claims, NetworkLedger};
-use anfs_execution::{BlockEnv, BlockExecutor, CrossingOutcome, DomainEnv, ExecutionError, Leg};
+use anfs_execution::simulate::Limits;
+use anfs_execution::trace::{ArrivalTrace, Tracer};
+use anfs_execution::{BlockEnv, BlockExecutor, CrossingOutcome, DomainEnv, ExecutionError, Leg, Refusal};
 use anfs_primitives::crossing::{CALL_GAS, CREDIT_GAS, TRANSFER_ALLOWANCE, route_target};
 use anfs_primitives::{
     CrossCall, CrossMessage, DomainId, DomainMap, GasPayment, GenesisAccount, InboxCursor, LaneCount,
@@ -574,4 +576,69 @@ fn an_allowance_is_what_every_source_grants_and_no_more() {
     let arrivals = executor.arrive_due(&due).unwrap();
     assert_eq!(arrivals[0].receipt.as_ref().unwrap().gas_used, TRANSFER_ALLOWANCE);
     assert_eq!(executor.gas_used(), CALL_GAS + TRANSFER_ALLOWANCE);
+}
+
+#[test]
+fn a_call_that_arrives_is_traced_as_it_ran() {
+    let map = DomainMap::new(2);
+    let (caller, to) = (resident(map, 1, 0), resident(map, 1, 1));
+    let token_at = resident(map, 2, 1);
+    let storage = BTreeMap::from([(token_slot(caller), B256::from(U256::from(1_000)))]);
+    let token = GenesisAccount { storage, ..contract(token_code()) };
+    let accounts = BTreeMap::from([(token_at, token)]);
+    let prepaid = GasPayment::Prepaid { max_fee: u128::from(BASE_FEE), max_tip: 0 };
+    let transfer = |amount| {
+        let MessageBody::Call(bare) = call(token_at, 80_000, prepaid) else { unreachable!() };
+        MessageBody::Call(CrossCall { data: token_input(to, amount).to_vec().try_into().unwrap(), ..bare })
+    };
+    let late = {
+        let MessageBody::Call(bare) = call(token_at, 80_000, prepaid) else { unreachable!() };
+        MessageBody::Call(CrossCall { deadline: Slot(8), ..bare })
+    };
+    let credit = MessageBody::Credit { recipient: token_at, value: U256::from(1) };
+    let messages = lane([transfer(600), transfer(600), late, credit]);
+    let options = serde_json::from_value(serde_json::json!({ "tracer": "callTracer" })).unwrap();
+    let mut executor = inbox(30_000_000, &accounts);
+    let ran = executor.arrive_due(&messages).unwrap();
+    for (index, message) in messages.iter().enumerate() {
+        let mut before = inbox(30_000_000, &accounts);
+        before.arrive_due(&messages[..index]).unwrap();
+        let env = BlockEnv { gas_limit: 30_000_000, beneficiary: resident(map, 2, 9), ..env() };
+        let trace = Tracer::trace_arrival(before, env, None, Limits::default(), message, &options).unwrap();
+        let success = ran[index].receipt.as_ref().map(|receipt| receipt.success);
+        match (index, trace) {
+            (0 | 1, ArrivalTrace::Ran(trace)) => {
+                let frame = trace.try_into_call_frame().unwrap();
+                assert_eq!((frame.from, frame.to), (caller, Some(token_at)));
+                // The second finds what the first has left.
+                assert_eq!((frame.error.is_none(), success), (index == 0, Some(index == 0)));
+                assert_eq!(frame.gas_used, U256::from(ran[index].receipt.as_ref().unwrap().gas_used));
+            }
+            (2, ArrivalTrace::Refused(Refusal::Late(Slot(8)))) => assert_eq!(success, Some(false)),
+            (3, ArrivalTrace::Settled) => assert_eq!(success, None),
+            (_, other) => panic!("message {index}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_trace_shows_that_an_account_afar_reads_no_data() {
+    let map = DomainMap::new(2);
+    let (caller, asker, far) = (resident(map, 2, 0), resident(map, 2, 1), resident(map, 1, 0));
+    // CALL(gas, far, 0, 0, 4, 0, 0), and reverts if that failed.
+    let mut code = vec![0x5f, 0x5f, 0x60, 0x04, 0x5f, 0x5f, 0x73];
+    code.extend_from_slice(far.as_slice());
+    code.extend_from_slice(&[0x5a, 0xf1, 0x60, 0x23, 0x57, 0x5f, 0x5f, 0xfd, 0x5b, 0x00]);
+    let accounts = BTreeMap::from([(caller, funded(coins(1))), (asker, contract(code))]);
+    let tx = |nonce| signed(dynamic(nonce, asker.into(), U256::ZERO, Bytes::new(), 100_000), caller);
+    let mut executor = inbox(30_000_000, &accounts);
+    assert!(!executor.execute(&tx(0)).unwrap().success);
+    let gas_used = executor.receipts()[0].gas_used;
+    let env = BlockEnv { gas_limit: 30_000_000, beneficiary: resident(map, 2, 9), ..env() };
+    let tracer = Tracer::within(inbox(30_000_000, &accounts), env, None, Limits::default());
+    let options = serde_json::from_value(serde_json::json!({ "tracer": "callTracer" })).unwrap();
+    let (trace, _) = tracer.skip(&tx(0)).unwrap().trace(&tx(1), &options).unwrap();
+    let frame = trace.try_into_call_frame().unwrap();
+    assert!(frame.error.is_some() && frame.calls[0].error.is_some(), "{frame:?}");
+    assert_eq!(frame.gas_used, U256::from(gas_used));
 }

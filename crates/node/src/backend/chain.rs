@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof, SyncInfo};
+use alloy_rpc_types_trace::geth::GethDebugTracingOptions;
+use anfs_execution::trace::ArrivalTrace;
 use anfs_primitives::{BlockHash, Height};
 use anfs_rpc::{AccountView, At, BackendError, ChainReader, ShownBlock, StateReader};
 use anfs_state::{AccountProof, StateRead, StorageProof, WorldState};
@@ -115,6 +117,15 @@ impl DomainChain for SeatBackend {
 
     fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError> {
         self.seat().chain.message(id)
+    }
+
+    fn trace_arrival(
+        &self,
+        height: Height,
+        index: u32,
+        options: &GethDebugTracingOptions,
+    ) -> Result<ArrivalTrace, BackendError> {
+        self.seat().trace_arrival(height, index, options)
     }
 }
 

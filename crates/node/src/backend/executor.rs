@@ -9,10 +9,10 @@ use alloy_rpc_types_eth::simulate::{SimulatePayload, SimulatedBlock};
 use alloy_rpc_types_trace::geth::{
     GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
 };
-use anfs_execution::BlockExecutor;
 use anfs_execution::simulate::Limits;
-use anfs_execution::trace::Tracer;
-use anfs_primitives::Height;
+use anfs_execution::trace::{ArrivalTrace, Tracer};
+use anfs_execution::{BlockEnv, BlockExecutor, DomainEnv};
+use anfs_primitives::{Arrival, Height};
 use anfs_rpc::{At, BackendError, CallRequest, Executor, RpcBlock};
 use anfs_state::WorldState;
 
@@ -42,23 +42,57 @@ impl Served {
         Ok(Scene { env, state, domain: self.context.domain, map: self.context.homes() })
     }
 
-    /// A tracer that stands before the first transaction of a block.
-    fn tracer(&self, block: &RpcBlock) -> Result<Tracer<WorldState>, BackendError> {
+    /// What a block is executed on: the state before it, its environment, and its domain if there are several.
+    fn before(&self, block: &RpcBlock) -> Result<(WorldState, BlockEnv, Option<DomainEnv>), BackendError> {
         let Some(parent) = block.header.height.prev() else {
             return Err(BackendError::InvalidParams("genesis is not traceable".into()));
         };
         let state = self.state_at(At::Block(parent))?;
         let env = block_env(&self.context.spec, &self.chain, &block.header);
-        let (hash, limits) = (Some(block.header.hash()), Limits::default());
         let before = self.existing(parent)?;
-        let Some(domain) = domain_env(&self.context, &before.header, block.header.slot) else {
+        Ok((state, env, domain_env(&self.context, &before.header, block.header.slot)))
+    }
+
+    /// A tracer that stands before the first transaction of a block.
+    fn tracer(&self, block: &RpcBlock) -> Result<Tracer<WorldState>, BackendError> {
+        let (state, env, domain) = self.before(block)?;
+        let (hash, limits) = (Some(block.header.hash()), Limits::default());
+        let Some(domain) = domain else {
             return Tracer::new(env, state, hash, limits).map_err(refusal);
         };
-        let mut executor = BlockExecutor::new(env.clone(), state).map_err(refusal)?.in_domain(domain);
-        let arrived = block.crossing.arrivals.iter().map(|arrival| &arrival.message);
-        executor.arrive_due(arrived).map_err(refusal)?;
+        let executor = after_arrivals(&env, state, domain, &block.crossing.arrivals)?;
         Ok(Tracer::within(executor, env, hash, limits))
     }
+
+    /// Traces what came of a message that a block consumed.
+    pub(super) fn trace_arrival(
+        &self,
+        height: Height,
+        index: u32,
+        options: &GethDebugTracingOptions,
+    ) -> Result<ArrivalTrace, BackendError> {
+        let block = self.existing(height)?;
+        let (state, env, domain) = self.before(&block)?;
+        let until = block.crossing.arrivals.get(..=index as usize);
+        let (Some((last, before)), Some(domain)) = (until.and_then(<[_]>::split_last), domain) else {
+            return Err(BackendError::InvalidParams(format!("block {height} has no message {index}")));
+        };
+        let executor = after_arrivals(&env, state, domain, before)?;
+        let hash = Some(block.header.hash());
+        Tracer::trace_arrival(executor, env, hash, Limits::default(), &last.message, options).map_err(refusal)
+    }
+}
+
+/// A block that has consumed these messages.
+fn after_arrivals(
+    env: &BlockEnv,
+    state: WorldState,
+    domain: DomainEnv,
+    arrivals: &[Arrival],
+) -> Result<BlockExecutor<WorldState>, BackendError> {
+    let mut executor = BlockExecutor::new(env.clone(), state).map_err(refusal)?.in_domain(domain);
+    executor.arrive_due(arrivals.iter().map(|arrival| &arrival.message)).map_err(refusal)?;
+    Ok(executor)
 }
 
 impl Executor for SeatBackend {

@@ -26,7 +26,7 @@ use crate::transport::Transport;
 
 pub(crate) use chain::proof_response;
 pub(crate) use pool::recover;
-pub(crate) use scene::Scene;
+pub(crate) use scene::{Scene, refusal};
 pub(crate) use shard::describe_hold;
 pub use signer::UnlockedAccounts;
 

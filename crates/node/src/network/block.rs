@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{B256, Bloom, U256};
+use alloy_rpc_types_trace::geth::GethDebugTracingOptions;
+use anfs_execution::trace::ArrivalTrace;
 use anfs_primitives::{
     Arrival, CrossCall, DomainId, GasPayment, Height, MessageBody, Receipt, RecoveredTransaction,
 };
-use anfs_rpc::{BlockSummary, ChainReader, RpcBlock, ShownBlock};
+use anfs_rpc::{BackendError, BlockSummary, ChainReader, RpcBlock, ShownBlock};
 use anfs_state::{WorldState, ordered_root_of};
 use anfs_store::MessagePlace;
 
@@ -72,6 +74,17 @@ pub trait DomainChain: ChainReader {
     /// # Errors
     /// When the index cannot be read.
     fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError>;
+
+    /// Traces what came of the message that a block consumed at an index.
+    ///
+    /// # Errors
+    /// When the state before the block is gone, or the tracer cannot be made or sees too much.
+    fn trace_arrival(
+        &self,
+        height: Height,
+        index: u32,
+        options: &GethDebugTracingOptions,
+    ) -> Result<ArrivalTrace, BackendError>;
 }
 
 /// The blocks of all domains: the root's executed ones, and the decided ones of the shards.

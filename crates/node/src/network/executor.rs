@@ -18,7 +18,7 @@ use anfs_primitives::{DomainId, Height};
 use anfs_rpc::{At, BackendError, CallRequest, Executor, StateReader};
 
 use super::NetworkBackend;
-use super::completion::Spot;
+use super::completion::{Spot, Way};
 
 /// Gas for a transaction's existence, for an address and a key of its access list, and for an authorisation.
 const TRANSACTION_GAS: u64 = 21_000;
@@ -65,11 +65,11 @@ impl NetworkBackend {
         Ok((domain, request))
     }
 
-    fn listed(&self, height: Height, index: u32) -> Result<Spot, BackendError> {
+    fn listed(&self, height: Height, index: u32) -> Result<Way, BackendError> {
         let entry = self.view.entry(height)?;
         let way = entry.as_ref().and_then(|entry| entry.listed.get(index as usize));
         let absent = || BackendError::InvalidParams(format!("block {height} has no transaction {index}"));
-        Ok(way.ok_or_else(absent)?.source)
+        way.cloned().ok_or_else(absent)
     }
 }
 
@@ -128,19 +128,21 @@ impl Executor for NetworkBackend {
         self.read(at, domain, |shard, there| shard.executor.trace_call(there, transaction, options))
     }
 
-    /// Traces the transaction in its sender's home; calls that have left are not followed.
+    /// Traces the transaction in its sender's home, and what came of it elsewhere where the tracer has a place for that.
     fn trace_transaction(
         &self,
         height: Height,
         index: u32,
         options: GethDebugTracingOptions,
     ) -> Result<GethTrace, BackendError> {
-        let spot = self.listed(height, index)?;
-        let (shard, _) = self.place(At::Pending, spot.domain)?;
-        shard.executor.trace_transaction(spot.height, spot.index, options)
+        let way = self.listed(height, index)?;
+        let (shard, _) = self.place(At::Pending, way.source.domain)?;
+        let own = shard.executor.trace_transaction(way.source.height, way.source.index, options.clone())?;
+        self.with_legs(own, &way, &options)
     }
 
-    /// As [`Self::trace_transaction`], of each that the block lists.
+    /// Traces each transaction that the block lists in its sender's home. What came of all of them elsewhere may be spread
+    /// over more blocks than one request may execute again.
     fn trace_block(
         &self,
         height: Height,

@@ -14,7 +14,10 @@ use anfs_state::WorldState;
 use anfs_store::{MessagePlace, RecordLog};
 use parking_lot::RwLock;
 #[cfg(test)]
-use {alloy_primitives::Address, anfs_primitives::SealedRootHeader};
+use {
+    alloy_primitives::Address,
+    anfs_primitives::{SealedRootHeader, Slot},
+};
 
 use super::machine::ExecutionRecord;
 use crate::error::NodeError;
@@ -53,7 +56,7 @@ impl RootExecuted {
     ) -> Self {
         let blank = super::machine::blank(spec);
         let done = (RootExecution::default(), crossing);
-        super::machine::executed(&blank, Address::ZERO, header, WorldState::empty(), done)
+        super::machine::executed(&blank, (Address::ZERO, Slot::ZERO), header, WorldState::empty(), done)
     }
 }
 
@@ -70,8 +73,8 @@ pub struct RootDomain {
 struct Recent {
     /// Never empty.
     blocks: VecDeque<Arc<RpcBlock>>,
-    /// States after the newest of them.
-    states: VecDeque<WorldState>,
+    /// States after the newest of them, and what these came to.
+    states: VecDeque<(WorldState, RootExecution)>,
     /// What these blocks have sent and consumed, by id.
     messages: B256Map<MessagePlace>,
 }
@@ -87,7 +90,7 @@ impl Recent {
     fn push(&mut self, executed: &RootExecuted) {
         self.messages.extend(mentioned(&executed.block));
         self.blocks.push_back(executed.block.clone());
-        self.states.push_back(executed.state.clone());
+        self.states.push_back((executed.state.clone(), executed.execution.clone()));
         if self.blocks.len() > RECENT_BLOCKS
             && let Some(old) = self.blocks.pop_front()
         {
@@ -152,7 +155,7 @@ impl RootDomain {
     /// The newest executed block with the state after it.
     pub(super) fn newest_state(&self) -> (Arc<RpcBlock>, WorldState) {
         let recent = self.recent.read();
-        (recent.head().clone(), recent.states.back().expect("never empty").clone())
+        (recent.head().clone(), recent.states.back().expect("never empty").0.clone())
     }
 
     /// An executed block; `None` above the newest, and of old ones where no disk has them.
@@ -217,6 +220,11 @@ impl RootDomain {
 
     /// The state after a block, or the oldest height whose state is held.
     pub(super) fn state_at(&self, height: Height) -> Result<WorldState, Height> {
+        self.outcome_at(height).map(|(state, _)| state)
+    }
+
+    /// The state after a block and what it came to, or the oldest height of which they are held.
+    pub(super) fn outcome_at(&self, height: Height) -> Result<(WorldState, RootExecution), Height> {
         let recent = self.recent.read();
         let oldest = recent.oldest_state();
         let at = height.0.checked_sub(oldest.0).and_then(|at| usize::try_from(at).ok());

@@ -17,7 +17,7 @@ use anfs_execution::root::{RootOutcome, run_root};
 use anfs_execution::{BlockEnv, DomainEnv};
 use anfs_primitives::{
     BlockCrossing, ChainSpec, DomainId, DomainMap, Height, RootBlock, RootExecution, RootHash, RootSeat,
-    SealedRootHeader, ShardHeader, encode,
+    SealedRootHeader, ShardHeader, Slot, encode,
 };
 use anfs_rpc::RpcBlock;
 use anfs_state::{EMPTY_ROOT, NodeKey, NodeReader, StateError, WorldState, ordered_root_of};
@@ -63,7 +63,7 @@ impl RootMachine {
         let done = (header.execution.clone(), BlockCrossing::default());
         Ok(Self {
             spec: spec.clone(),
-            head: Arc::new(executed(&blank, beneficiary(spec, header.proposer), header, state, done)),
+            head: Arc::new(executed(&blank, place(spec, header), header, state, done)),
             blank,
             hashes: BTreeMap::from([(0, header.hash())]),
             kept_codes: Vec::new(),
@@ -104,8 +104,7 @@ impl RootMachine {
         let outcome = run_root(env, self.domain_env(header), self.head.state.clone(), new, messages)?;
         let state = self.head.state.apply(&outcome.block.changes)?;
         let done = account(outcome, state.root(), issued, base_fee);
-        let beneficiary = beneficiary(&self.spec, header.proposer);
-        self.head = Arc::new(executed(&self.blank, beneficiary, header, state, done));
+        self.head = Arc::new(executed(&self.blank, place(&self.spec, header), header, state, done));
         self.hashes.insert(header.height.0, header.hash());
         while self.hashes.len() > HASHES_VISIBLE {
             self.hashes.pop_first();
@@ -202,6 +201,11 @@ fn beneficiary(spec: &ChainSpec, seat: RootSeat) -> Address {
     holder.map_or(Address::ZERO, |holder| holder.beneficiary)
 }
 
+/// Who earns a root block's tips, and the slot that its deadlines are held against.
+fn place(spec: &ChainSpec, header: &SealedRootHeader) -> (Address, Slot) {
+    (beneficiary(spec, header.proposer), spec.slot_at(header.timestamp_ms))
+}
+
 /// What the next header says of an execution, and what is kept of it.
 fn account(
     outcome: RootOutcome,
@@ -248,13 +252,14 @@ pub(super) fn blank(spec: &ChainSpec) -> ShardHeader {
 /// An executed block in the form in which readers know blocks of shards.
 pub(super) fn executed(
     blank: &ShardHeader,
-    beneficiary: Address,
+    (beneficiary, slot): (Address, Slot),
     root: &SealedRootHeader,
     state: WorldState,
     (execution, crossing): (RootExecution, BlockCrossing),
 ) -> RootExecuted {
     let header = ShardHeader {
         height: root.height,
+        slot,
         parent: root.parent,
         epoch: root.epoch,
         view: root.view,

@@ -9,8 +9,11 @@ use alloy_rpc_types_eth::{EIP1186AccountProofResponse, SyncInfo, TransactionRequ
 use alloy_rpc_types_trace::geth::{
     GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
 };
-use anfs_execution::BlockEnv;
-use anfs_primitives::{BlockHash, DomainId, Height};
+use anfs_execution::root::begin_root;
+use anfs_execution::simulate::Limits;
+use anfs_execution::trace::{ArrivalTrace, Tracer};
+use anfs_execution::{BlockEnv, BlockExecutor, DomainEnv};
+use anfs_primitives::{BlockHash, CrossMessage, DomainId, Height};
 use anfs_rpc::{
     AccountView, At, BackendError, CallRequest, ChainReader, Executor, RpcBlock, ShownBlock, StateReader,
 };
@@ -19,7 +22,7 @@ use anfs_store::MessagePlace;
 
 use super::domain::RootDomain;
 use super::machine::map;
-use crate::backend::{Scene, proof_response};
+use crate::backend::{Scene, proof_response, refusal};
 use crate::error::NodeError;
 use crate::network::DomainChain;
 
@@ -45,8 +48,15 @@ impl RootDomain {
             At::Pending => self.newest_state(),
             At::Block(height) => (self.existing(height)?, self.read_at(at)?),
         };
+        let env = self.env_of(&block);
+        Ok((Scene { env, state, domain: DomainId::ROOT, map: map(&self.spec) }, block))
+    }
+}
+
+impl RootDomain {
+    fn env_of(&self, block: &RpcBlock) -> BlockEnv {
         let header = &block.header;
-        let env = BlockEnv {
+        BlockEnv {
             chain_id: self.spec.network.0,
             fork: self.spec.evm_fork,
             number: header.height.0,
@@ -56,8 +66,45 @@ impl RootDomain {
             base_fee: header.base_fee,
             prevrandao: block.prev_randao,
             ancestors: Arc::new(self.hashes(header.height)),
+        }
+    }
+
+    /// A block of the root that has consumed its first messages, and those after.
+    fn after_arrivals<'b>(
+        &self,
+        block: &'b RpcBlock,
+        index: u32,
+    ) -> Result<(BlockExecutor<WorldState>, &'b CrossMessage), BackendError> {
+        let height = block.header.height;
+        let (state, before) = height
+            .prev()
+            .ok_or_else(|| BackendError::InvalidParams("genesis is not traceable".into()))
+            .and_then(|parent| {
+                self.outcome_at(parent).map_err(|oldest| BackendError::StatePruned { height: parent, oldest })
+            })?;
+        let (_, after) =
+            self.outcome_at(height).map_err(|oldest| BackendError::StatePruned { height, oldest })?;
+        let until = block.crossing.arrivals.get(..=index as usize).and_then(<[_]>::split_last);
+        let Some((last, earlier)) = until else {
+            return Err(BackendError::InvalidParams(format!(
+                "block {height} of the root has no message {index}"
+            )));
         };
-        Ok((Scene { env, state, domain: DomainId::ROOT, map: map(&self.spec) }, block))
+        let domain = DomainEnv {
+            network: self.spec.network,
+            domain: DomainId::ROOT,
+            map: map(&self.spec),
+            slot: block.header.slot,
+            call_lifetime: self.spec.call_lifetime(),
+            sent: before.sent.to_vec(),
+            consumed: before.consumed.to_vec(),
+        };
+        let issued = after.issued.saturating_sub(before.issued);
+        let mut executor = begin_root(self.env_of(block), domain, state, issued).map_err(refusal)?;
+        for arrival in earlier {
+            executor.arrive(&arrival.message).map_err(refusal)?;
+        }
+        Ok((executor, &last.message))
     }
 }
 
@@ -104,6 +151,18 @@ impl DomainChain for RootDomain {
 
     fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError> {
         Ok(Self::message(self, id))
+    }
+
+    fn trace_arrival(
+        &self,
+        height: Height,
+        index: u32,
+        options: &GethDebugTracingOptions,
+    ) -> Result<ArrivalTrace, BackendError> {
+        let block = self.existing(height)?;
+        let (executor, message) = self.after_arrivals(&block, index)?;
+        let (env, hash) = (self.env_of(&block), Some(block.header.hash()));
+        Tracer::trace_arrival(executor, env, hash, Limits::default(), message, options).map_err(refusal)
     }
 }
 

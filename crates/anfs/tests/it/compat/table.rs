@@ -84,7 +84,7 @@ schemas of execution-apis. A refused method answers with code -32601 and the rea
 
 On a network of several shards `/` shows all of them as one chain, whose blocks are final, and `/shard/<i>` one shard's own, whose blocks are certified, over HTTP and WebSocket alike.
 [The chain that wallets see](../spec/network.md) says what blocks, receipts and tags mean there. There, `anfs_*` methods about one shard's chain take the shard's number as their last parameter, 1 unless given; traces of
-transactions show what ran in the sender's home, and not the calls that left it; and state reaches back to where the shard that is read has kept it.
+transactions show what ran in the sender's home, and the calls that left it where the tracer has a place for them (N12); and state reaches back to where the shard that is read has kept it.
 
 ";
 

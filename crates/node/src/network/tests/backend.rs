@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U64, U256};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_eth::simulate::{SimBlock, SimulatePayload};
+use alloy_rpc_types_trace::geth::GethTrace;
 use anfs_primitives::crossing::route_code;
 use anfs_primitives::{DomainId, Height};
 use anfs_rpc::network::LegKind;
@@ -312,6 +313,40 @@ fn a_listed_transaction_is_traced_where_it_was_executed() {
     let listed: Vec<_> = block.transactions().iter().map(|tx| *tx.hash()).collect();
     assert_eq!(traced, listed);
     assert_eq!(*network.seat(1).traces.lock(), [(Height(2), None)], "each block is traced once");
+}
+
+#[test]
+fn calls_in_other_shards_stand_below_the_transactions_own() {
+    let mut scene = Scene::new(2);
+    let (alice, bob) = (resident(&scene, 1, 1), resident(&scene, 2, 1));
+    let tx = transaction(alice, TxKind::Call(bob), 0);
+    let hash = *tx.hash();
+    let call = scene.message(1, 2, hash, departure(&tx, bob));
+    let late = scene.message(1, 2, hash, departure(&tx, bob));
+    let back = scene.message(2, 1, hash, credit(alice));
+    let transactions = vec![(tx, receipt(true, 21_000, vec![]))];
+    scene.decide(1, Content { transactions, sent: vec![call.clone(), late.clone()], ..Content::default() });
+    let arrivals = vec![ran(call, receipt(true, 9_000, vec![])), settled(late)];
+    scene.decide(2, Content { arrivals, sent: vec![back.clone()], ..Content::default() });
+    scene.decide(1, Content { arrivals: vec![settled(back)], ..Content::default() });
+    for _ in 0..2 {
+        scene.seal();
+    }
+    let network = Network::new(scene);
+    let (height, index) = network.backend.transaction(&hash).unwrap().unwrap();
+    let traced = |options: serde_json::Value| {
+        let options = serde_json::from_value(options).unwrap();
+        network.backend.trace_transaction(height, index, options).unwrap()
+    };
+    let trace = traced(serde_json::json!({ "tracer": "callTracer" }));
+    let calls = trace.try_into_call_frame().unwrap().calls;
+    assert_eq!(calls.len(), 2);
+    assert!(calls.iter().all(|call| (call.from, call.to) == (alice, Some(bob))));
+    assert_eq!(calls[0].error, None);
+    assert!(calls[1].error.as_ref().unwrap().contains("deadline"), "{:?}", calls[1]);
+    let config = serde_json::json!({ "tracer": "callTracer", "tracerConfig": { "onlyTopCall": true } });
+    assert!(traced(config).try_into_call_frame().unwrap().calls.is_empty());
+    assert!(matches!(traced(serde_json::json!({})), GethTrace::NoopTracer(_)));
 }
 
 #[test]

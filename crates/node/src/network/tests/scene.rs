@@ -8,6 +8,9 @@ use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, Signature, TxKind, U256};
 use alloy_rpc_types_eth::SyncInfo;
+use alloy_rpc_types_trace::geth::{CallFrame, GethDebugTracingOptions, GethTrace};
+use anfs_execution::Refusal;
+use anfs_execution::trace::ArrivalTrace;
 use anfs_primitives::{
     Arrival, BlockCrossing, BlockHash, BlsSignature, CertificateKind, CertifiedRootBlock, ChainSpec,
     CrossCall, CrossMessage, DomainId, Epoch, GasPayment, Height, MessageBody, Receipt, RecoveredTransaction,
@@ -127,6 +130,25 @@ impl DomainChain for FakeShard {
     fn state(&self, height: Height) -> Option<WorldState> {
         let held = height >= *self.oldest_state.read() && self.shown(height);
         self.states.read().get(usize::try_from(height.0).unwrap()).filter(|_| held).cloned()
+    }
+
+    /// A call succeeds; without a receipt it was turned away.
+    fn trace_arrival(
+        &self,
+        height: Height,
+        index: u32,
+        _options: &GethDebugTracingOptions,
+    ) -> Result<ArrivalTrace, BackendError> {
+        let block = self.at(height);
+        let arrival = &block.crossing.arrivals[usize::try_from(index).unwrap()];
+        Ok(match (&arrival.message.body, &arrival.receipt) {
+            (MessageBody::Call(call), Some(_)) => {
+                let frame = CallFrame { from: call.sender, to: Some(call.recipient), ..CallFrame::default() };
+                ArrivalTrace::Ran(Box::new(GethTrace::CallTracer(frame)))
+            }
+            (MessageBody::Call(call), None) => ArrivalTrace::Refused(Refusal::Late(call.deadline)),
+            _ => ArrivalTrace::Settled,
+        })
     }
 
     fn message(&self, id: &B256) -> Result<Option<MessagePlace>, NodeError> {

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rpc_types_eth::simulate::{SimulatePayload, SimulatedBlock};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, TransactionRequest};
 use alloy_rpc_types_trace::geth::{
-    GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, NoopFrame, TraceResult,
+    CallFrame, GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, NoopFrame, TraceResult,
 };
 use anfs_primitives::{BlockBody, Height, RecoveredTransaction, SeatIndex, SignerSet};
 use anfs_rpc::{
@@ -160,10 +160,13 @@ impl Executor for FakeSeat {
         &self,
         height: Height,
         index: u32,
-        _options: GethDebugTracingOptions,
+        options: GethDebugTracingOptions,
     ) -> Result<GethTrace, BackendError> {
         self.traces.lock().push((height, Some(index)));
-        Ok(GethTrace::NoopTracer(NoopFrame::default()))
+        Ok(match options.tracer {
+            Some(_) => GethTrace::CallTracer(CallFrame::default()),
+            None => GethTrace::NoopTracer(NoopFrame::default()),
+        })
     }
     fn trace_block(
         &self,
