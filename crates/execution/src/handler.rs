@@ -11,6 +11,7 @@ use revm::context_interface::{ContextTr, JournalTr, Transaction as _};
 use revm::handler::{EvmTr, FrameResult, FrameTr, Handler};
 use revm::interpreter::InitialAndFloorGas;
 
+use crate::cross_domain::Sent;
 use crate::error::EvmError;
 use crate::evm::Evm;
 use crate::overlay::Overlay;
@@ -22,6 +23,8 @@ pub(crate) struct Watch {
     pub(crate) transfers: Vec<Transfer>,
     /// Every attempt to create an account, in order.
     pub(crate) creations: Vec<Derivation>,
+    /// Calls that contracts have asked to be sent, in order.
+    pub(crate) sent: Vec<Sent>,
 }
 
 /// Coins that one account gave another.

@@ -6,6 +6,8 @@ use alloy_primitives::{Address, Bytes, U256, address, bytes};
 use anfs_primitives::GenesisAccount;
 pub use revm::handler::SYSTEM_ADDRESS;
 
+pub use crate::cross_domain::{CROSS_DOMAIN, CROSS_DOMAIN_CODE, GATEWAY};
+
 /// EIP-2935: keeps the hashes of the last 8191 blocks in its storage.
 pub const HISTORY_STORAGE: Address = address!("0000F90827F1C53a10cb7A02335B175320002935");
 
@@ -32,5 +34,7 @@ pub fn genesis_accounts() -> BTreeMap<Address, GenesisAccount> {
     BTreeMap::from([
         (HISTORY_STORAGE, contract(HISTORY_STORAGE_CODE)),
         (DEPLOYMENT_PROXY, contract(DEPLOYMENT_PROXY_CODE)),
+        (CROSS_DOMAIN, contract(CROSS_DOMAIN_CODE)),
+        (GATEWAY, contract(CROSS_DOMAIN_CODE)),
     ])
 }

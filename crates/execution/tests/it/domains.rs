@@ -8,8 +8,8 @@ use anfs_consensus::root::ledger::{Claims, NetworkLedger};
 use anfs_execution::{BlockEnv, BlockExecutor, CrossingOutcome, DomainEnv, ExecutionError, Leg};
 use anfs_primitives::crossing::{CALL_GAS, CREDIT_GAS, TRANSFER_ALLOWANCE, route_target};
 use anfs_primitives::{
-    CrossCall, CrossMessage, DomainId, DomainMap, GasPayment, GenesisAccount, InboxCursor, LaneCount,
-    MessageBody, NetworkId, Receipt, RecoveredTransaction, Slot,
+    CallForm, CrossCall, CrossMessage, DomainId, DomainMap, GasPayment, GenesisAccount, InboxCursor,
+    LaneCount, MessageBody, NetworkId, Receipt, RecoveredTransaction, Slot,
 };
 use anfs_state::{StateRead, WorldState};
 
@@ -504,8 +504,19 @@ fn lane(bodies: impl IntoIterator<Item = MessageBody>) -> Vec<CrossMessage> {
 
 fn call(recipient: Address, gas_limit: u64, payment: GasPayment) -> MessageBody {
     let sender = resident(DomainMap::new(2), 1, 0);
-    let (value, deadline, data) = (U256::ZERO, Slot(100), Default::default());
-    MessageBody::Call(CrossCall { sender, recipient, value, gas_limit, payment, deadline, data })
+    let (value, deadline, data, form, result) =
+        (U256::ZERO, Slot(100), Default::default(), CallForm::Direct, None);
+    MessageBody::Call(CrossCall {
+        sender,
+        recipient,
+        value,
+        gas_limit,
+        payment,
+        deadline,
+        data,
+        form,
+        result,
+    })
 }
 
 const INBOX: u64 = 5_000_000;
