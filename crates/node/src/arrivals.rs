@@ -280,6 +280,7 @@ impl Batch {
 fn bytes_of(message: &CrossMessage) -> usize {
     let data = match &message.body {
         MessageBody::Call(call) => call.data.len(),
+        MessageBody::Result(result) => result.data.len(),
         MessageBody::Credit { .. } | MessageBody::Route { .. } => 0,
     };
     MESSAGE_BYTES + data

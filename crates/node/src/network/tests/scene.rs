@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, Bytes, Log, LogData, Signature, TxKind, U2
 use alloy_rpc_types_eth::SyncInfo;
 use anfs_primitives::{
     Arrival, BlockCrossing, BlockHash, BlsSignature, CertificateKind, CertifiedRootBlock, ChainSpec,
-    CrossCall, CrossMessage, DomainId, Epoch, GasPayment, Height, MessageBody, Receipt, RecoveredTransaction,
+    CallForm, CrossCall, CrossMessage, DomainId, Epoch, GasPayment, Height, MessageBody, Receipt, RecoveredTransaction,
     RootBlock, RootCertificate, RootHeader, RootSeat, SealedHeader, SeatIndex, ShardHeader, ShardReference,
     ShardTip, Slot, Supply, View, VoteTarget,
 };
@@ -333,6 +333,8 @@ pub(super) fn departure(tx: &RecoveredTransaction, to: Address) -> MessageBody {
         payment: GasPayment::Prepaid { max_fee: MAX_FEE, max_tip: TIP },
         deadline: Slot(1000),
         data: Default::default(),
+        form: CallForm::Direct,
+        result: None,
     })
 }
 
