@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Log, coins and word are undone with the frame that made them, so a call that reverts has sent nothing.
-//! spec: PROTOCOL §9; Domains D16–D22; ADR 10
+//! spec: PROTOCOL §9; Domains D16–D23; ADR 10
 
 mod abi;
 mod gateway;

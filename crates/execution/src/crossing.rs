@@ -8,7 +8,7 @@
 //! ```
 //!
 //! No coin is made or lost on the way: what leaves a foreign account's books is in a message, what a message
-//! holds is credited, burned as base fee, paid as tip, or sent on. spec: PROTOCOL §9; Domains D6–D22
+//! holds is credited, burned as base fee, paid as tip, or sent on. spec: PROTOCOL §9; Domains D6–D23
 
 mod arrival;
 

@@ -9,10 +9,10 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, Signature, TxKind, U256};
 use alloy_rpc_types_eth::SyncInfo;
 use anfs_primitives::{
-    Arrival, BlockCrossing, BlockHash, BlsSignature, CertificateKind, CertifiedRootBlock, ChainSpec,
-    CallForm, CrossCall, CrossMessage, DomainId, Epoch, GasPayment, Height, MessageBody, Receipt, RecoveredTransaction,
-    RootBlock, RootCertificate, RootHeader, RootSeat, SealedHeader, SeatIndex, ShardHeader, ShardReference,
-    ShardTip, Slot, Supply, View, VoteTarget,
+    Arrival, BlockCrossing, BlockHash, BlsSignature, CallForm, CertificateKind, CertifiedRootBlock,
+    ChainSpec, CrossCall, CrossMessage, DomainId, Epoch, GasPayment, Height, MessageBody, Receipt,
+    RecoveredTransaction, RootBlock, RootCertificate, RootHeader, RootSeat, SealedHeader, SeatIndex,
+    ShardHeader, ShardReference, ShardTip, Slot, Supply, View, VoteTarget,
 };
 use anfs_rpc::{BackendError, ChainReader, RpcBlock, ShownBlock};
 use anfs_state::EMPTY_ROOT;
