@@ -52,9 +52,10 @@ abstract contract CrossDomainCaller is ICrossDomainResultReceiver {
         return CROSS_DOMAIN.domainOf(account) == CROSS_DOMAIN.domain();
     }
 
-    /// The highest fee that a message offers. The other domain's base fee is not known here; unused coins come back.
+    /// The highest fee that a message offers. The other domain's base fee is not known here and may be far higher; unused coins
+    /// come back. It is never zero, also where simulations hide the base fee: a call with value takes more gas than one without.
     function _maxFeePerGas() internal view virtual returns (uint256) {
-        return 2 * block.basefee;
+        return 2 * block.basefee + 1 gwei;
     }
 
     /// Gas for `_onResult`, which is charged when the message is sent.

@@ -56,9 +56,9 @@ await check("a ping is answered within one transaction", async () => {
   assert.deepEqual([answer.args.success, answer.args.count], [true, 1n]);
   const sent = events(receipt, crossDomain, "MessageSent");
   assert.equal(sent.length, apart ? 1 : 0);
-  const kinds = apart ? ["transaction", "call", "credit", "result"] : ["transaction"];
+  if (!apart) return;
   const { legs } = await raw("anfs_getTransactionLegs", [receipt.hash]);
-  assert.deepEqual(legs.map((leg) => leg.kind), kinds);
+  assert.deepEqual(legs.map((leg) => leg.kind), ["transaction", "call", "credit", "result"]);
 });
 
 await check("a ping that fails is told to who sent it", async () => {

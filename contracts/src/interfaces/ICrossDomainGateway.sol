@@ -17,7 +17,7 @@ interface ICrossDomainGateway is IERC7786GatewaySource {
     /// Attribute: gas that `receiveMessage` may use, 200,000 unless said.
     function gasLimit(uint64 gas) external;
 
-    /// Attribute: the highest fee for it, twice this domain's base fee unless said.
+    /// Attribute: the highest fee for it, twice this domain's base fee and a gwei unless said.
     function maxFeePerGas(uint256 fee) external;
 
     /// Attribute: tell the sender what came of it, by `onCrossDomainResult` with this much gas, charged here and now.

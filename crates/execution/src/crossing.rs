@@ -88,6 +88,19 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// The word for it that goes back with a result: contracts read it, so it is part of the protocol. spec: Domains D19
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Late(_) => "late",
+            Self::Underpriced { .. } => "underpriced",
+            Self::Unbelieved { .. } => "not believed",
+            Self::Unasked(_) => "not asked",
+            Self::Elsewhere { .. } => "elsewhere",
+        }
+    }
+}
+
 /// What a block has consumed, sent and burned so far.
 #[derive(Debug)]
 pub(crate) struct Crossing {

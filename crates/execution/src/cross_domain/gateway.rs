@@ -18,6 +18,8 @@ use super::{CROSS_DOMAIN, GATEWAY};
 
 /// Gas of a message that says nothing of it.
 const DEFAULT_GAS_LIMIT: u64 = 200_000;
+/// Wei that its highest fee is above twice the base fee here.
+const FEE_MARGIN: u64 = 1_000_000_000;
 /// More attributes than there are kinds of them make no sense.
 const ATTRIBUTES_MAX: usize = 8;
 /// Bytes of each: the selector of its name, and a number.
@@ -90,8 +92,8 @@ impl<S: StateRead> Frame<'_, S> {
     }
 
     fn wishes<'b>(&self, attributes: impl ExactSizeIterator<Item = &'b [u8]>) -> Result<Wishes, Fault> {
-        // What the other domain asks is not known here; unused gas goes back.
-        let max_fee = U256::from(self.context.block.basefee()) * U256::from(2);
+        // What the other domain asks is not known here and may be far more; unused gas goes back.
+        let max_fee = U256::from(self.context.block.basefee()) * U256::from(2) + U256::from(FEE_MARGIN);
         let mut wishes = Wishes { gas_limit: DEFAULT_GAS_LIMIT, max_fee, result_gas: 0 };
         if attributes.len() > ATTRIBUTES_MAX {
             return Err(refuse(InvalidAttribute { attribute: Bytes::new() }));

@@ -26,8 +26,8 @@ const BASE_GAS: u64 = 100;
 const WORD_GAS: u64 = 3;
 /// Looking where an account lives, as EIP-2929 prices a first look.
 const LOOK_GAS: u64 = 2_600;
-/// Sending a call: taking it in at the other end, and here a look, the counter and the log.
-const SEND_GAS: u64 = CALL_GAS + 9_000;
+/// Sending a call: taking it in at the other end, and here the counter, a look and the log.
+const SEND_GAS: u64 = CALL_GAS + 5_000 + LOOK_GAS + 1_400;
 /// Each byte of its data: it is in this block's log and message and in the other's. As the floor price of EIP-7623.
 const SEND_BYTE_GAS: u64 = 40;
 /// Asking for a result: taking it in with as much data as it may have, and the word that waits for it.
@@ -116,6 +116,7 @@ impl<S: StateRead> Frame<'_, S> {
             }
             ICrossDomainCalls::domainOf(call) => {
                 self.expect_no_coins()?;
+                self.charge(LOOK_GAS)?;
                 let domain = self.domain_of(call.account)?;
                 return Ok(ICrossDomain::domainOfCall::abi_encode_returns(&domain.0).into());
             }
@@ -210,7 +211,6 @@ impl<S: StateRead> Frame<'_, S> {
 
     /// The domain where an account lives; here, if this very transaction has created it.
     fn domain_of(&mut self, account: Address) -> Result<DomainId, Fault> {
-        self.charge(LOOK_GAS)?;
         let here = self.here();
         let state = &mut self.context.journaled_state;
         // What is looked at is among what the transaction depends on.

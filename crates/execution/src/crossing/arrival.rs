@@ -33,7 +33,7 @@ struct Run {
 
 impl Run {
     fn turned_away(refusal: Refusal) -> Self {
-        let output = Revert::from(refusal.to_string()).abi_encode().into();
+        let output = Revert::from(refusal.word()).abi_encode().into();
         Self { success: false, gas_used: 0, output, logs: Vec::new() }
     }
 
