@@ -9,6 +9,7 @@
 //! Log, coins and word are undone with the frame that made them, so a call that reverts has sent nothing.
 //! spec: PROTOCOL §9; Domains D16–D23; ADR 10
 
+#[expect(clippy::too_many_arguments, reason = "events have as many fields as they have")]
 mod abi;
 mod gateway;
 mod note;

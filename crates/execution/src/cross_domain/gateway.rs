@@ -62,17 +62,17 @@ impl<S: StateRead> Frame<'_, S> {
         let network = self.context.cfg.chain_id;
         let bytes = |token: &PackedSeqToken<'_>| Bytes::copy_from_slice(token.as_slice());
         self.charge(LOG_GAS.saturating_add(LOG_BYTE_GAS.saturating_mul(payload.as_slice().len() as u64)))?;
-        let to = address_of(network, recipient.as_slice()).ok_or_else(|| refuse(InvalidRecipient {}))?;
+        let to = address_of(network, recipient.as_slice()).ok_or_else(|| refuse(&InvalidRecipient {}))?;
         let wishes = self.wishes(attributes.0.iter().map(|attribute| attribute.as_slice()))?;
         let paid = self.inputs.value.get();
         let prepaid = U256::from(wishes.gas_limit).saturating_mul(wishes.max_fee);
         let value =
-            paid.checked_sub(prepaid).ok_or_else(|| refuse(WrongPayment { sent: paid, needed: prepaid }))?;
+            paid.checked_sub(prepaid).ok_or_else(|| refuse(&WrongPayment { sent: paid, needed: prepaid }))?;
         let Wishes { gas_limit, max_fee, result_gas } = wishes;
         let data = bytes(payload);
         let letter =
             Letter { to, value, gas_limit, max_fee, data: data.clone(), result_gas, via_gateway: true };
-        self.send(letter)?;
+        self.send(&letter)?;
         let sender = interoperable(network, self.inputs.caller);
         let journal = self.context.journal_mut();
         if journal.transfer(GATEWAY, CROSS_DOMAIN, paid)?.is_some() {
@@ -96,16 +96,16 @@ impl<S: StateRead> Frame<'_, S> {
         let max_fee = U256::from(self.context.block.basefee()) * U256::from(2) + U256::from(FEE_MARGIN);
         let mut wishes = Wishes { gas_limit: DEFAULT_GAS_LIMIT, max_fee, result_gas: 0 };
         if attributes.len() > ATTRIBUTES_MAX {
-            return Err(refuse(InvalidAttribute { attribute: Bytes::new() }));
+            return Err(refuse(&InvalidAttribute { attribute: Bytes::new() }));
         }
         for attribute in attributes {
             let invalid = || {
                 let cut = attribute.len().min(ATTRIBUTE_BYTES);
-                refuse(InvalidAttribute { attribute: Bytes::copy_from_slice(&attribute[..cut]) })
+                refuse(&InvalidAttribute { attribute: Bytes::copy_from_slice(&attribute[..cut]) })
             };
             let (selector, arguments) = attribute.split_first_chunk::<4>().ok_or_else(invalid)?;
             if !is_supported(*selector) {
-                return Err(refuse(UnsupportedAttribute { selector: (*selector).into() }));
+                return Err(refuse(&UnsupportedAttribute { selector: (*selector).into() }));
             }
             let word: [u8; 32] = arguments.try_into().map_err(|_| invalid())?;
             let number = U256::from_be_bytes(word);

@@ -19,7 +19,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    fn new(event: MessageSent) -> Option<Self> {
+    fn new(event: &MessageSent) -> Option<Self> {
         let request = ResultRequest { id: event.id, gas_limit: event.resultGasLimit };
         let call = CrossCall {
             sender: event.sender,
@@ -52,7 +52,7 @@ pub(crate) fn withdraw(result: &ExecutionResult, state: &mut EvmState) -> Vec<Se
     let logs = logs.iter().filter(|log| log.address == CROSS_DOMAIN);
     let sent: Vec<Sent> = logs
         .map(|log| {
-            let event = MessageSent::decode_log_data(&log.data).ok().and_then(Sent::new);
+            let event = MessageSent::decode_log_data(&log.data).ok().and_then(|event| Sent::new(&event));
             event.expect("the precompile alone logs here, and it checked what it wrote")
         })
         .collect();

@@ -49,7 +49,7 @@ impl From<DatabaseError> for Fault {
 }
 
 /// A revert with one of the interface's errors.
-pub(super) fn refuse(error: impl SolError) -> Fault {
+pub(super) fn refuse(error: &impl SolError) -> Fault {
     Fault::Revert(error.abi_encode().into())
 }
 
@@ -101,7 +101,7 @@ impl<S: StateRead> Frame<'_, S> {
         let words = (self.inputs.input.len() as u64).div_ceil(32);
         self.charge(BASE_GAS.saturating_add(words.saturating_mul(WORD_GAS)))?;
         if self.inputs.target_address != self.inputs.bytecode_address {
-            return Err(refuse(NotPermitted {}));
+            return Err(refuse(&NotPermitted {}));
         }
         let input = self.inputs.input.bytes(self.context);
         if self.inputs.target_address == GATEWAY { self.gateway(&input) } else { self.cross_domain(&input) }
@@ -147,24 +147,24 @@ impl<S: StateRead> Frame<'_, S> {
         };
         let needed = letter.cost();
         if needed != Some(paid) {
-            return Err(refuse(WrongPayment { sent: paid, needed: needed.unwrap_or(U256::MAX) }));
+            return Err(refuse(&WrongPayment { sent: paid, needed: needed.unwrap_or(U256::MAX) }));
         }
-        let id = self.send(letter)?;
+        let id = self.send(&letter)?;
         Ok(id.0.into())
     }
 
     /// Takes note of a call whose coins are in the predeploy's account, or on their way there within this frame.
-    pub(super) fn send(&mut self, letter: Letter) -> Result<B256, Fault> {
+    pub(super) fn send(&mut self, letter: &Letter) -> Result<B256, Fault> {
         if self.inputs.is_static {
-            return Err(refuse(NotPermitted {}));
+            return Err(refuse(&NotPermitted {}));
         }
         let length = letter.data.len();
         if length > TRANSACTION_BYTES_MAX {
             let most = U256::from(TRANSACTION_BYTES_MAX);
-            return Err(refuse(DataTooLong { length: U256::from(length), most }));
+            return Err(refuse(&DataTooLong { length: U256::from(length), most }));
         }
         if u128::try_from(letter.max_fee).is_err() {
-            return Err(refuse(FeeTooHigh { maxFeePerGas: letter.max_fee }));
+            return Err(refuse(&FeeTooHigh { maxFeePerGas: letter.max_fee }));
         }
         self.charge(SEND_GAS + SEND_BYTE_GAS * length as u64)?;
         let gas_limit = letter.result_gas;
@@ -174,11 +174,11 @@ impl<S: StateRead> Frame<'_, S> {
         let (here, sender) = (self.here(), self.inputs.caller);
         let lives = self.domain_of(sender)?;
         if lives != here {
-            return Err(refuse(LivesElsewhere { sender, domain: lives.0 }));
+            return Err(refuse(&LivesElsewhere { sender, domain: lives.0 }));
         }
         let domain = self.domain_of(letter.to)?;
         if domain == here {
-            return Err(refuse(LivesHere { to: letter.to }));
+            return Err(refuse(&LivesHere { to: letter.to }));
         }
         let network = self.context.cfg.chain_id;
         let journal = self.context.journal_mut();
@@ -202,7 +202,7 @@ impl<S: StateRead> Frame<'_, S> {
     /// Coins that came with a question would stay here for ever.
     pub(super) fn expect_no_coins(&self) -> Result<(), Fault> {
         let sent = self.inputs.value.get();
-        if sent.is_zero() { Ok(()) } else { Err(refuse(WrongPayment { sent, needed: U256::ZERO })) }
+        if sent.is_zero() { Ok(()) } else { Err(refuse(&WrongPayment { sent, needed: U256::ZERO })) }
     }
 
     fn here(&self) -> DomainId {

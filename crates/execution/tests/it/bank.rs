@@ -17,6 +17,8 @@ use crate::support::*;
 
 const SHARDS: u32 = 4;
 const USERS: u64 = 12;
+/// As many of them as couriers go to.
+const CUSTOMERS: usize = 12;
 
 /// Contracts of the bank, each at home in some domain.
 #[derive(Clone, Copy, Debug)]
@@ -148,8 +150,8 @@ impl Errand {
     fn recipient(&self) -> Address {
         match self.to.checked_sub(COURIERS) {
             None => courier_at(self.to),
-            Some(n) if (n as u64) < USERS => user(n as u64),
-            Some(n) => PLACES[(n - USERS as usize) % PLACES.len()].address(),
+            Some(n) if n < CUSTOMERS => user(n as u64),
+            Some(n) => PLACES[(n - CUSTOMERS) % PLACES.len()].address(),
         }
     }
 
@@ -181,7 +183,7 @@ fn errand() -> impl Strategy<Value = Errand> {
     let gas = prop_oneof![Just(0u64), Just(30_000), Just(200_000)];
     let result_gas = prop_oneof![Just(0u64), Just(20_000), Just(150_000)];
     let way = prop_oneof![4 => Just(Way::Send), 1 => Just(Way::Revert), 1 => Just(Way::UndoOne)];
-    let who = (0..USERS, 0..COURIERS, 0..2 * COURIERS + USERS as usize + PLACES.len());
+    let who = (0..USERS, 0..COURIERS, 0..2 * COURIERS + CUSTOMERS + PLACES.len());
     (who, way, 0..MOODS, any::<u64>(), gas, 0u64..3, result_gas).prop_map(
         |((from, courier, to), way, mood, wei, gas, fee, result_gas)| {
             // Couriers are called as often as all others together.
