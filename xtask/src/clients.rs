@@ -17,7 +17,7 @@ use crate::repo::Repo;
 use crate::test::Outcome;
 
 /// The suites that there are.
-pub(crate) const NAMES: [&str; 5] = ["ethers", "viem", "web3py", "foundry", "chaos"];
+pub(crate) const NAMES: [&str; 6] = ["ethers", "viem", "web3py", "foundry", "contracts", "chaos"];
 
 /// Of each suite: program relative to tests/clients (or from the path), script.
 const SCRIPTS: [(&str, &str); NAMES.len()] = [
@@ -25,6 +25,7 @@ const SCRIPTS: [(&str, &str); NAMES.len()] = [
     ("node", "viem.mjs"),
     (".venv/bin/python", "web3_py.py"),
     ("node", "foundry.mjs"),
+    ("node", "contracts.mjs"),
     ("node", "chaos.mjs"),
 ];
 

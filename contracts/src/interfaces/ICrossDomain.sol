@@ -13,6 +13,7 @@ interface ICrossDomain {
         uint64 gasLimit,
         uint256 maxFeePerGas,
         uint64 resultGasLimit,
+        bool viaGateway,
         bytes data
     );
 

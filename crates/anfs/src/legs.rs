@@ -62,6 +62,7 @@ fn line(leg: &LegReport, style: Style) -> String {
     let kind = match leg.kind {
         LegKind::Transaction => "transaction",
         LegKind::Call => "call",
+        LegKind::Result => "result",
         LegKind::Credit => "credit",
         LegKind::Route => "route",
     };
@@ -103,7 +104,7 @@ mod tests {
             kind,
             place,
             message: message.map(B256::repeat_byte),
-            success: matches!(kind, LegKind::Transaction | LegKind::Call).then_some(true),
+            success: matches!(kind, LegKind::Transaction | LegKind::Call | LegKind::Result).then_some(true),
             gas_used: U64::from(if kind == LegKind::Call { 34_000 } else { 0 }),
             logs: U64::from(u64::from(kind == LegKind::Call)),
             sent: sent.iter().copied().map(B256::repeat_byte).collect(),
@@ -119,15 +120,19 @@ mod tests {
             outstanding: U64::from(1),
             legs: vec![
                 leg(LegKind::Transaction, 1, None, &[1, 2]),
-                leg(LegKind::Call, 2, Some(1), &[3]),
+                leg(LegKind::Call, 2, Some(1), &[3, 4, 5]),
                 leg(LegKind::Route, 3, Some(2), &[]),
-                leg(LegKind::Call, 0, Some(3), &[]),
+                leg(LegKind::Credit, 1, Some(3), &[]),
+                leg(LegKind::Call, 0, Some(4), &[]),
+                leg(LegKind::Result, 1, Some(5), &[]),
             ],
         };
         let expected = "\
 transaction in shard 1, block 10 · final with 5 · succeeded
 ├─▶ call in shard 2, block 10 · final with 5 · succeeded · 34 000 gas · 1 log
-│   └─▶ call in the root, block 10 · final with 5 · succeeded · 34 000 gas · 1 log
+│   ├─▶ credit in shard 1, block 10 · final with 5
+│   ├─▶ call in the root, block 10 · final with 5 · succeeded · 34 000 gas · 1 log
+│   └─▶ result in shard 1, block 10 · final with 5 · succeeded
 └─▶ route in shard 3, block 10 · final with 5
 1 message is still on the way
 ";

@@ -2,26 +2,29 @@
 //!
 //! ```text
 //!   execute(transaction) ─┐                              ┌─ call ── runs, then what is left goes back
-//!                         ├─▶ outbox ─▶ … ─▶ arrive(m) ──┼─ credit ─ adds up, or goes on
-//!   arrive(message) ──────┘                              └─ route ── marks the home of a guest
+//!                         ├─▶ outbox ─▶ … ─▶ arrive(m) ──┼─ result ─ is told to who waits for it
+//!   arrive(message) ──────┘                              ├─ credit ─ adds up, or goes on
+//!                                                        └─ route ── marks the home of a guest
 //! ```
 //!
 //! No coin is made or lost on the way: what leaves a foreign account's books is in a message, what a message
-//! holds is credited, burned as base fee, paid as tip, or sent on. spec: PROTOCOL §9; Domains D6–D15
+//! holds is credited, burned as base fee, paid as tip, or sent on. spec: PROTOCOL §9; Domains D6–D23
+
+mod arrival;
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
-use anfs_primitives::crossing::{BLOCK_MESSAGES_MAX, TRANSFER_ALLOWANCE, route_code};
+use alloy_primitives::{Address, B256, U256};
+use anfs_primitives::crossing::TRANSFER_ALLOWANCE;
 use anfs_primitives::{
-    Arrival, CrossCall, CrossMessage, Derivation, DomainId, GasPayment, InboxCursor, LaneCount, MessageBody,
-    Receipt, ReceiptKind, Slot,
+    CallForm, CrossCall, CrossMessage, Derivation, DomainId, GasPayment, InboxCursor, LaneCount, MessageBody,
+    Receipt, Slot,
 };
 use anfs_state::StateRead;
-use revm::bytecode::Bytecode;
 use revm::context::TxEnv;
 use revm::primitives::TxKind;
 
+use crate::cross_domain::Sent;
 use crate::domain::{DomainEnv, Place, Residence};
 use crate::error::ExecutionError;
 use crate::executor::BlockExecutor;
@@ -31,8 +34,8 @@ use crate::overlay::Leftovers;
 /// What a message did on arrival.
 #[derive(Clone, Debug)]
 pub enum ArrivalOutcome {
-    /// The call ran, or was turned away.
-    Call(Leg),
+    /// The call ran, or the result was told; or either was turned away.
+    Run(Leg),
     /// Coins were credited or went on, or a route was taken note of.
     Settled,
 }
@@ -41,14 +44,14 @@ pub enum ArrivalOutcome {
 #[derive(Debug)]
 pub(crate) enum Staged {
     /// It is run as this transaction.
-    Call(Box<TxEnv>),
+    Run(Box<TxEnv>),
     /// It is turned away.
     Refused(Refusal),
-    /// It is no call.
+    /// It runs nothing.
     Settled,
 }
 
-/// What came of a call that had crossed.
+/// What came of a call that had crossed, or of telling its result.
 #[derive(Clone, Debug)]
 pub struct Leg {
     /// The message.
@@ -61,7 +64,7 @@ pub struct Leg {
     pub refused: Option<Refusal>,
 }
 
-/// Why a call that arrived was not run. spec: Domains D13
+/// Why a call that arrived was not run, or a result not told. spec: Domains D13, D19
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Its time is over.
@@ -83,6 +86,9 @@ pub enum Refusal {
         /// Where the message came from.
         source_domain: DomainId,
     },
+    /// Nobody here waits for this result, or not for one from there.
+    #[error("nobody waits for a result of this call from domain {0}")]
+    Unasked(DomainId),
     /// The recipient lives in another domain.
     #[error("{recipient} does not live here but in domain {domain}")]
     Elsewhere {
@@ -91,6 +97,19 @@ pub enum Refusal {
         /// Where he lives.
         domain: DomainId,
     },
+}
+
+impl Refusal {
+    /// The word for it that goes back with a result: contracts read it, so it is part of the protocol. spec: Domains D19
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Late(_) => "late",
+            Self::Underpriced { .. } => "underpriced",
+            Self::Unbelieved { .. } => "not believed",
+            Self::Unasked(_) => "not asked",
+            Self::Elsewhere { .. } => "elsewhere",
+        }
+    }
 }
 
 /// What a block has consumed, sent and burned so far.
@@ -116,7 +135,7 @@ pub struct CrossingOutcome {
     pub sent: Vec<LaneCount>,
     /// Messages consumed since genesis, by source, ascending.
     pub consumed: Vec<InboxCursor>,
-    /// The calls among the messages that it consumed.
+    /// The calls and results among the messages that it consumed.
     pub legs: Vec<Leg>,
     /// Coins that came with messages, in wei.
     pub value_in: U256,
@@ -183,6 +202,8 @@ impl Crossing {
                 payment: GasPayment::Allowance,
                 deadline,
                 data: Default::default(),
+                form: CallForm::Direct,
+                result: None,
             };
             self.post(*domain, origin, MessageBody::Call(call));
         }
@@ -192,6 +213,14 @@ impl Crossing {
             } else {
                 self.credit(*domain, origin, *address, *value);
             }
+        }
+    }
+
+    /// Sends the calls that contracts have asked for, in their order (D16).
+    fn send(&mut self, origin: B256, sent: Vec<Sent>) {
+        let deadline = self.deadline();
+        for Sent { destination, call } in sent {
+            self.post(destination, origin, MessageBody::Call(CrossCall { deadline, ..call }));
         }
     }
 
@@ -257,252 +286,22 @@ impl<S: StateRead> BlockExecutor<S> {
             payment: GasPayment::Prepaid { max_fee, max_tip: tx.gas_priority_fee.unwrap_or(max_fee) },
             deadline: crossing.deadline(),
             data: tx.data.to_vec().try_into().expect("a transaction's data is bounded by its size"),
+            form: CallForm::Direct,
+            result: None,
         };
         crossing.post(destination, origin, MessageBody::Call(call));
     }
 
     /// Sends away what a transaction did to foreign accounts.
-    pub(crate) fn dispatch(&mut self, origin: B256, watch: &Watch, mut left: Leftovers) {
+    pub(crate) fn dispatch(&mut self, origin: B256, watch: Watch, mut left: Leftovers) {
         let beneficiary = self.evm.context().block.beneficiary;
         let Some(crossing) = &mut self.crossing else { return };
-        crossing.sweep(origin, watch, &mut left, beneficiary);
+        // First, so that what a new account has sent finds its sender known.
         if !left.guests.is_empty() {
             crossing.announce(origin, &watch.creations, &left.guests);
         }
-    }
-
-    /// Gas that the messages which a block consumes may weigh together. spec: Domains D10
-    fn inbox_gas(&self) -> u64 {
-        self.evm.context().block.gas_limit / 2
-    }
-
-    /// What a message may weigh at most. One that weighs more than the whole inbox would block its lane, so the block may
-    /// be full with it, and its call has to do with what is left.
-    fn weight(&self, message: &CrossMessage) -> u64 {
-        message.gas().min(self.inbox_gas())
-    }
-
-    /// Consumes of the messages that are due, in their order, as many as fit into the block; what came of each.
-    /// To be called before any transaction is executed. spec: Domains D10
-    ///
-    /// # Errors
-    /// As [`Self::arrive`].
-    pub fn arrive_due<'m>(
-        &mut self,
-        due: impl IntoIterator<Item = &'m CrossMessage>,
-    ) -> Result<Vec<Arrival>, ExecutionError> {
-        let mut left = self.inbox_gas();
-        let mut arrivals = Vec::new();
-        for message in due {
-            let Some(rest) = left.checked_sub(self.weight(message)) else { break };
-            if arrivals.len() == BLOCK_MESSAGES_MAX {
-                break;
-            }
-            left = rest;
-            let receipt = match self.arrive(message)? {
-                ArrivalOutcome::Call(leg) => Some(leg.receipt),
-                ArrivalOutcome::Settled => None,
-            };
-            arrivals.push(Arrival { message: message.clone(), receipt });
-        }
-        Ok(arrivals)
-    }
-
-    /// Consumes the next message of a lane. What it weighed counts as gas that the block has used, without what a call
-    /// has left over.
-    ///
-    /// # Errors
-    /// [`ExecutionError::Inbox`] when the message is not the next of its lane; [`ExecutionError::State`].
-    pub fn arrive(&mut self, message: &CrossMessage) -> Result<ArrivalOutcome, ExecutionError> {
-        let crossing =
-            self.crossing.as_mut().ok_or(ExecutionError::Inbox { want: 0, have: message.sequence })?;
-        let due = crossing.consumed.entry(message.source).or_default();
-        let (here, network) = (crossing.env.domain, crossing.env.network);
-        if message.sequence != *due || message.destination != here || message.network != network {
-            return Err(ExecutionError::Inbox { want: *due, have: message.sequence });
-        }
-        *due += 1;
-        crossing.value_in += message.value();
-        match &message.body {
-            MessageBody::Call(call) => self.arrive_call(message, call).map(ArrivalOutcome::Call),
-            MessageBody::Credit { recipient, value } => {
-                self.gas_used = self.gas_used.saturating_add(message.gas());
-                self.pay(message.origin, *recipient, *value)?;
-                Ok(ArrivalOutcome::Settled)
-            }
-            MessageBody::Route { derivation } => {
-                self.gas_used = self.gas_used.saturating_add(message.gas());
-                self.arrive_route(message, derivation)?;
-                Ok(ArrivalOutcome::Settled)
-            }
-        }
-    }
-
-    /// Gives coins to an account, wherever it lives.
-    fn pay(&mut self, origin: B256, recipient: Address, value: U256) -> Result<(), ExecutionError> {
-        if value.is_zero() {
-            return Ok(());
-        }
-        match self.residence(&recipient)? {
-            Residence::Here => {
-                let database = &mut self.evm.context_mut().journaled_state.database;
-                database.edit(recipient, |info| info.balance = info.balance.saturating_add(value))?;
-            }
-            Residence::At(domain) => {
-                if let Some(crossing) = &mut self.crossing {
-                    crossing.credit(domain, origin, recipient, value);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn refusal(
-        &mut self,
-        message: &CrossMessage,
-        call: &CrossCall,
-    ) -> Result<Option<Refusal>, ExecutionError> {
-        let base_fee = self.evm.context().block.basefee;
-        let slot = self.crossing.as_ref().map_or(Slot::ZERO, |crossing| crossing.env.slot);
-        if slot > call.deadline {
-            return Ok(Some(Refusal::Late(call.deadline)));
-        }
-        if let GasPayment::Prepaid { max_fee, .. } = call.payment
-            && call.gas_limit > 0
-            && max_fee < u128::from(base_fee)
-        {
-            return Ok(Some(Refusal::Underpriced { offered: max_fee, base_fee }));
-        }
-        if self.residence(&call.sender)? != Residence::At(message.source) {
-            return Ok(Some(Refusal::Unbelieved { sender: call.sender, source_domain: message.source }));
-        }
-        Ok(match self.residence(&call.recipient)? {
-            Residence::Here => None,
-            Residence::At(domain) => Some(Refusal::Elsewhere { recipient: call.recipient, domain }),
-        })
-    }
-
-    fn arrive_call(&mut self, message: &CrossMessage, call: &CrossCall) -> Result<Leg, ExecutionError> {
-        let refused = self.refusal(message, call)?;
-        let (success, gas_used, logs) = if refused.is_some() {
-            self.pay(message.origin, call.sender, message.value())?;
-            (false, 0, Vec::new())
-        } else {
-            self.run_call(message, call)?
-        };
-        self.gas_used = self.gas_used.saturating_add(call.intake_gas()).saturating_add(gas_used);
-        let receipt = Receipt {
-            kind: ReceiptKind::Legacy,
-            success,
-            cumulative_gas_used: self.gas_used,
-            gas_used,
-            contract_address: None,
-            logs,
-        };
-        let leg = Leg { message: message.id(), origin: message.origin, receipt, refused };
-        if let Some(crossing) = &mut self.crossing {
-            crossing.legs.push(leg.clone());
-        }
-        Ok(leg)
-    }
-
-    /// The next message as a transaction, if it is a call that is not turned away; its value is lent to its sender.
-    pub(crate) fn stage(&mut self, message: &CrossMessage) -> Result<Staged, ExecutionError> {
-        let MessageBody::Call(call) = &message.body else { return Ok(Staged::Settled) };
-        Ok(match self.refusal(message, call)? {
-            Some(refusal) => Staged::Refused(refusal),
-            None => Staged::Call(Box::new(self.transaction_of(message, call))),
-        })
-    }
-
-    /// The transaction as which a call is run. Its value is lent to its sender.
-    fn transaction_of(&mut self, message: &CrossMessage, call: &CrossCall) -> TxEnv {
-        let base_fee = u128::from(self.evm.context().block.basefee);
-        let price = match call.payment {
-            GasPayment::Prepaid { max_fee, max_tip } => max_fee.min(base_fee.saturating_add(max_tip)),
-            GasPayment::Allowance => 0,
-        };
-        let tx = TxEnv {
-            caller: call.sender,
-            gas_limit: self.weight(message).saturating_sub(call.intake_gas()),
-            gas_price: price,
-            kind: TxKind::Call(call.recipient),
-            value: call.value,
-            data: Bytes::copy_from_slice(&call.data),
-            chain_id: Some(self.evm.context().cfg.chain_id),
-            ..TxEnv::default()
-        };
-        self.evm.context_mut().journaled_state.database.lend(call.sender, call.value);
-        tx
-    }
-
-    /// Runs a call that was not turned away, and settles its gas. spec: Domains D12, D13
-    fn run_call(
-        &mut self,
-        message: &CrossMessage,
-        call: &CrossCall,
-    ) -> Result<(bool, u64, Vec<alloy_primitives::Log>), ExecutionError> {
-        let base_fee = u128::from(self.evm.context().block.basefee);
-        let tx = self.transaction_of(message, call);
-        let (price, gas_limit) = (tx.gas_price, tx.gas_limit);
-        let (result, mut left, watch) = self.run_arrival(tx)?;
-        let gas_used = result.tx_gas_used().min(gas_limit);
-
-        let paid = U256::from(gas_used).saturating_mul(U256::from(price));
-        let burned = if price == 0 { U256::ZERO } else { U256::from(gas_used) * U256::from(base_fee) };
-        self.burned += burned;
-        let beneficiary = self.evm.context().block.beneficiary;
-        self.tip(beneficiary, paid.saturating_sub(burned))?;
-        let unused = call.prepaid().saturating_sub(paid);
-        if !unused.is_zero() {
-            let back = left.foreign.entry(call.sender).or_insert((message.source, U256::ZERO));
-            back.1 = back.1.saturating_add(unused);
-        }
-        self.dispatch(message.origin, &watch, left);
-        let success = result.is_success();
-        Ok((success, gas_used, if success { result.into_logs() } else { Vec::new() }))
-    }
-
-    /// Pays a tip to a proposer, or keeps it for the end of the block if he lives elsewhere.
-    fn tip(&mut self, beneficiary: Address, tip: U256) -> Result<(), ExecutionError> {
-        if !tip.is_zero()
-            && let Residence::At(_) = self.residence(&beneficiary)?
-            && let Some(crossing) = &mut self.crossing
-        {
-            crossing.tips += tip;
-            return Ok(());
-        }
-        self.pay(B256::ZERO, beneficiary, tip)
-    }
-
-    /// Marks the home of an account that lives elsewhere, or passes the news on. spec: Domains D15
-    /// Notes that an account lives at the message's source, if that is where its creator lives. spec: Domains D15
-    fn arrive_route(
-        &mut self,
-        message: &CrossMessage,
-        derivation: &Derivation,
-    ) -> Result<(), ExecutionError> {
-        let (address, domain) = (derivation.address(), message.source);
-        if self.residence(&derivation.creator())? != Residence::At(domain) {
-            return Ok(());
-        }
-        let database = &mut self.evm.context_mut().journaled_state.database;
-        let account = database.account(&address)?.unwrap_or_default();
-        let unused = account.code_hash == KECCAK256_EMPTY || account.code_hash.is_zero();
-        if account.nonce > 0 || !unused {
-            return Ok(());
-        }
-        let code = route_code(domain);
-        database.edit(address, |info| {
-            info.balance = U256::ZERO;
-            info.nonce = 1;
-            info.code_hash = keccak256(&code);
-            info.code = Some(Bytecode::new_legacy(code.clone()));
-        })?;
-        if let Some(crossing) = &mut self.crossing {
-            crossing.credit(domain, message.origin, address, account.balance);
-        }
-        Ok(())
+        crossing.sweep(origin, &watch, &mut left, beneficiary);
+        crossing.send(origin, watch.sent);
     }
 
     /// Ends the block's dealings with other domains.

@@ -55,6 +55,11 @@ impl Place {
         Self { domain, map, routes: Arc::new(routes.collect()) }
     }
 
+    /// The domain itself.
+    pub(crate) fn domain(&self) -> DomainId {
+        self.domain
+    }
+
     /// The home of an address.
     fn home(&self, address: &Address) -> DomainId {
         self.map.home(address)
@@ -92,7 +97,7 @@ pub(crate) struct Found {
 /// Whether every domain has an account of its own at the address. spec: Domains D3
 #[must_use]
 pub fn is_everywhere(address: &Address) -> bool {
-    // Precompiles have small numbers for addresses; 0x100 is that of EIP-7951.
+    // Precompiles have small numbers for addresses; 0x100 is that of EIP-7951, 0x1c0 that of `CrossDomain`.
     let number = U256::from_be_slice(address.as_slice());
     (U256::from(1)..=U256::from(0x1ff)).contains(&number)
         || *address == HISTORY_STORAGE

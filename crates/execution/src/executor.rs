@@ -13,6 +13,7 @@ use revm::state::EvmState;
 
 use crate::access::{AccessSets, TransactionAccess};
 use crate::codes::CodeCache;
+use crate::cross_domain::withdraw;
 use crate::crossing::{Crossing, CrossingOutcome};
 use crate::domain::Residence;
 use crate::env::BlockEnv;
@@ -193,6 +194,7 @@ impl<S: StateRead> BlockExecutor<S> {
         let outcome = self.evm.transact_in_domain(tx.clone());
         let mut watch = self.evm.take_watch();
         let (result, mut state) = self.settle(outcome)?;
+        watch.sent = withdraw(&result, &mut state);
         let gas_used = result.tx_gas_used();
         if destination.is_some() {
             withhold(&mut state, &tx, gas_used);
@@ -203,19 +205,28 @@ impl<S: StateRead> BlockExecutor<S> {
             // No code ran: its value was the only transfer, and has left with the call.
             watch.transfers.clear();
         }
-        self.dispatch(origin, &watch, left);
+        self.dispatch(origin, watch, left);
         Ok(result)
     }
 
-    /// Runs a call from another domain whose sender has been lent its value.
+    /// Runs a call from another domain whose sender has been lent its value. One that returns what is not `taken` has failed.
     pub(crate) fn run_arrival(
         &mut self,
         tx: TxEnv,
+        taken: impl FnOnce(&Bytes) -> bool,
     ) -> Result<(ExecutionResult, Leftovers, Watch), ExecutionError> {
         let sender = tx.caller;
         let outcome = self.evm.transact_arrival(tx);
-        let watch = self.evm.take_watch();
-        let (result, mut state) = self.settle(outcome)?;
+        let mut watch = self.evm.take_watch();
+        let (mut result, mut state) = self.settle(outcome)?;
+        if let ExecutionResult::Success { gas, output, .. } = &result
+            && !taken(output.data())
+        {
+            result = ExecutionResult::Revert { gas: *gas, logs: Vec::new(), output: Bytes::new() };
+            state.clear();
+            watch = Watch::default();
+        }
+        watch.sent = withdraw(&result, &mut state);
         // A call that failed has left what was lent where it was, and the journal no trace of it.
         if let Some(account) = state.get_mut(&sender) {
             account.mark_touch();

@@ -14,6 +14,7 @@ use revm::inspector::{InspectorHandler, NoOpInspector};
 use revm::interpreter::InitialAndFloorGas;
 use revm::interpreter::interpreter::EthInterpreter;
 
+use crate::cross_domain::Sent;
 use crate::error::EvmError;
 use crate::evm::{Evm, EvmContext};
 use crate::overlay::Overlay;
@@ -25,6 +26,8 @@ pub(crate) struct Watch {
     pub(crate) transfers: Vec<Transfer>,
     /// Every attempt to create an account, in order.
     pub(crate) creations: Vec<Derivation>,
+    /// Calls that contracts have asked to be sent, in order.
+    pub(crate) sent: Vec<Sent>,
 }
 
 /// Coins that one account gave another.

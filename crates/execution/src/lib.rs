@@ -21,6 +21,7 @@ mod access;
 mod budget;
 mod cancel;
 mod codes;
+mod cross_domain;
 mod crossing;
 mod domain;
 mod env;

@@ -83,6 +83,11 @@ impl<S: StateRead> Overlay<S> {
         self.place.is_some()
     }
 
+    /// The domain whose state this is; the first, when there is no other.
+    pub(crate) fn domain(&self) -> DomainId {
+        self.place.as_ref().map_or(DomainId(1), Place::domain)
+    }
+
     /// Where an account lives as of now.
     pub(crate) fn residence(&mut self, address: &Address) -> Result<Residence, StateError> {
         if self.place.is_none() {

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::Address;
-use revm::context::Cfg;
-use revm::context_interface::ContextTr;
+use anfs_state::StateRead;
 use revm::handler::{EthPrecompiles, PrecompileProvider};
 use revm::interpreter::{CallInputs, InterpreterResult};
 use revm::primitives::AddressSet;
 use revm::primitives::hardfork::SpecId;
+
+use crate::cross_domain::{self, CODE_HASH, CROSS_DOMAIN, GATEWAY};
+use crate::evm::EvmContext;
+use crate::overlay::Overlay;
 
 /// The precompiled contracts of a fork.
 #[derive(Clone, Debug)]
@@ -54,14 +57,22 @@ impl Precompiles {
     }
 }
 
-impl<CTX: ContextTr> PrecompileProvider<CTX> for Precompiles {
+impl<S: StateRead> PrecompileProvider<EvmContext<Overlay<S>>> for Precompiles {
     type Output = InterpreterResult;
 
-    fn set_spec(&mut self, spec: <CTX::Cfg as Cfg>::Spec) -> bool {
-        PrecompileProvider::<CTX>::set_spec(&mut self.inner, spec)
+    fn set_spec(&mut self, spec: SpecId) -> bool {
+        PrecompileProvider::<EvmContext<Overlay<S>>>::set_spec(&mut self.inner, spec)
     }
 
-    fn run(&mut self, context: &mut CTX, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
+    fn run(
+        &mut self,
+        context: &mut EvmContext<Overlay<S>>,
+        inputs: &CallInputs,
+    ) -> Result<Option<InterpreterResult>, String> {
+        // Only where genesis has put their code; else these are ordinary addresses.
+        if matches!(inputs.bytecode_address, CROSS_DOMAIN | GATEWAY) && inputs.known_bytecode.0 == CODE_HASH {
+            return Ok(Some(cross_domain::run(context, inputs)));
+        }
         let Some(moved) = &self.moved else { return self.inner.run(context, inputs) };
         if let Some(original) = moved.at.get(&inputs.bytecode_address) {
             let inputs = CallInputs { bytecode_address: *original, ..inputs.clone() };

@@ -84,7 +84,7 @@ pub fn run_root<'m, S: StateRead>(
     let mut arrivals = Vec::new();
     for message in messages {
         let receipt = match executor.arrive(message)? {
-            ArrivalOutcome::Call(leg) => Some(leg.receipt),
+            ArrivalOutcome::Run(leg) => Some(leg.receipt),
             ArrivalOutcome::Settled => None,
         };
         arrivals.push(Arrival { message: message.clone(), receipt });

@@ -10,6 +10,8 @@ use anfs_primitives::crossing::root_contract;
 pub use revm::handler::SYSTEM_ADDRESS;
 use serde::Deserialize;
 
+pub use crate::cross_domain::{CROSS_DOMAIN, CROSS_DOMAIN_CODE, GATEWAY};
+
 /// EIP-2935: keeps the hashes of the last 8191 blocks in its storage.
 pub const HISTORY_STORAGE: Address = address!("0000F90827F1C53a10cb7A02335B175320002935");
 
@@ -84,5 +86,7 @@ pub fn genesis_accounts() -> BTreeMap<Address, GenesisAccount> {
     BTreeMap::from([
         (HISTORY_STORAGE, contract(HISTORY_STORAGE_CODE)),
         (DEPLOYMENT_PROXY, contract(DEPLOYMENT_PROXY_CODE)),
+        (CROSS_DOMAIN, contract(CROSS_DOMAIN_CODE)),
+        (GATEWAY, contract(CROSS_DOMAIN_CODE)),
     ])
 }

@@ -24,6 +24,7 @@ use revm_inspectors::tracing::{DebugInspector, TransactionContext};
 use crate::budget::Budget;
 use crate::cancel::Canceller;
 use crate::codes::CodeCache;
+use crate::cross_domain::withdraw;
 use crate::crossing::{Refusal, Staged};
 use crate::domain::{Place, Residence};
 use crate::env::{BlockEnv, spec_id};
@@ -169,6 +170,7 @@ impl<S: StateRead> Tracer<S> {
             }
         };
         let mut overlay = context.journaled_state.database;
+        withdraw(&result, &mut state);
         if departs(&mut overlay, &context.tx)? {
             withhold(&mut state, &context.tx, result.tx_gas_used());
         }
@@ -216,7 +218,7 @@ impl<S: StateRead> Tracer<S> {
         options: &GethDebugTracingOptions,
     ) -> Result<ArrivalTrace, ExecutionError> {
         let tx = match executor.stage(message)? {
-            Staged::Call(tx) => *tx,
+            Staged::Run(tx) => *tx,
             Staged::Refused(refusal) => return Ok(ArrivalTrace::Refused(refusal)),
             Staged::Settled => return Ok(ArrivalTrace::Settled),
         };
@@ -316,6 +318,7 @@ impl<S: StateRead> Tracer<S> {
         let trace = inspector
             .get_result(Some(run.context), &context.tx, &context.block, &done, &mut overlay)
             .map_err(|error| ExecutionError::Tracer(error.to_string()))?;
+        withdraw(&done.result, &mut done.state);
         if run.kind != Kind::Arrival && departs(&mut overlay, &context.tx)? {
             withhold(&mut done.state, &context.tx, done.result.tx_gas_used());
         }

@@ -281,6 +281,7 @@ impl Batch {
 pub(crate) fn message_bytes(message: &CrossMessage) -> usize {
     let data = match &message.body {
         MessageBody::Call(call) => call.data.len(),
+        MessageBody::Result(result) => result.data.len(),
         MessageBody::Credit { .. } | MessageBody::Route { .. } => 0,
     };
     MESSAGE_BYTES + data

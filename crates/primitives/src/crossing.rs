@@ -27,10 +27,12 @@ pub const CALL_GAS: u64 = 21_000;
 pub const CALL_BYTE_GAS: u64 = 16;
 /// What a credit weighs in a block.
 pub const CREDIT_GAS: u64 = 21_000;
+/// Bytes of a call's output at most that go back with its result.
+pub const RESULT_DATA_MAX: usize = 1024;
 /// What a route weighs in a block: it may create an account with code.
 pub const ROUTE_GAS: u64 = 53_000;
 
-const MESSAGE_TAG: &[u8] = b"anfs/cross-message/v1";
+const MESSAGE_TAG: &[u8] = b"anfs/cross-message/v2";
 
 /// The shards of a network, and which of them is home to an address. spec: Domains D1
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +165,38 @@ pub enum GasPayment {
     Allowance,
 }
 
+/// How a call's data are to be taken where it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum CallForm {
+    /// As call data of the sender's own.
+    Direct,
+    /// As the payload of an ERC-7786 message, which the gateway hands over in its own name. spec: Domains D22
+    Gateway {
+        /// The message's identifier, as its sender knows it.
+        id: B256,
+    },
+}
+
+/// What a sender who wants to know the outcome of a call has asked for. spec: Domains D18
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ResultRequest {
+    /// What the sender knows the call by.
+    pub id: B256,
+    /// Gas that taking note of the outcome may use. The source has charged for it.
+    pub gas_limit: u64,
+}
+
+/// The outcome of a call, on its way back. spec: Domains D19
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CallResult {
+    /// What was asked for.
+    pub request: ResultRequest,
+    /// Whether the call ran and did not fail.
+    pub success: bool,
+    /// What it returned or reverted with, cut off after [`RESULT_DATA_MAX`] bytes.
+    pub data: BoundedVec<u8, RESULT_DATA_MAX>,
+}
+
 /// A call that crosses.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct CrossCall {
@@ -178,8 +212,12 @@ pub struct CrossCall {
     pub payment: GasPayment,
     /// Last slot of the destination in which it may run.
     pub deadline: Slot,
-    /// Call data.
+    /// Call data, or payload.
     pub data: BoundedVec<u8, TRANSACTION_BYTES_MAX>,
+    /// What the data are.
+    pub form: CallForm,
+    /// Who wants to know what came of it, if anybody does.
+    pub result: Option<ResultRequest>,
 }
 
 impl CrossCall {
@@ -210,11 +248,21 @@ impl CrossCall {
     }
 }
 
+impl CallResult {
+    /// What taking it in weighs in a block, before anybody is told.
+    #[must_use]
+    pub fn intake_gas(&self) -> u64 {
+        CALL_GAS + CALL_BYTE_GAS * self.data.len() as u64
+    }
+}
+
 /// What a message brings.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum MessageBody {
     /// A call. spec: Domains D12
     Call(CrossCall),
+    /// What came of a call. spec: Domains D19
+    Result(CallResult),
     /// Coins, which run no code. spec: Domains D14
     Credit {
         /// Whose they are.
@@ -258,6 +306,7 @@ impl CrossMessage {
     pub fn gas(&self) -> u64 {
         match &self.body {
             MessageBody::Call(call) => call.intake_gas().saturating_add(call.gas()),
+            MessageBody::Result(result) => result.intake_gas().saturating_add(result.request.gas_limit),
             MessageBody::Credit { .. } => CREDIT_GAS,
             MessageBody::Route { .. } => ROUTE_GAS,
         }
@@ -269,7 +318,7 @@ impl CrossMessage {
         match &self.body {
             MessageBody::Call(call) => call.value.saturating_add(call.prepaid()),
             MessageBody::Credit { value, .. } => *value,
-            MessageBody::Route { .. } => U256::ZERO,
+            MessageBody::Result(_) | MessageBody::Route { .. } => U256::ZERO,
         }
     }
 }
@@ -279,7 +328,7 @@ impl CrossMessage {
 pub struct Arrival {
     /// The message.
     pub message: CrossMessage,
-    /// What a call came to, turned away or run; `None` for what cannot fail.
+    /// What a call came to, turned away or run, or whom a result was told; `None` for what cannot fail.
     pub receipt: Option<Receipt>,
 }
 

@@ -30,7 +30,8 @@ pub use block::{Block, BlockBody, CertifiedBlock};
 pub use certificate::{Certificate, CertificateKind, SignerSet};
 pub use codec::{BoundedVec, CodecError, decode, encode, encode_into};
 pub use crossing::{
-    Arrival, BlockCrossing, CrossCall, CrossMessage, Derivation, DomainMap, GasPayment, MessageBody,
+    Arrival, BlockCrossing, CallForm, CallResult, CrossCall, CrossMessage, Derivation, DomainMap, GasPayment,
+    MessageBody, ResultRequest,
 };
 pub use entry::{Entry, Fragment, SequencedTransaction};
 pub use header::{Boundary, InboxCursor, LaneCount, RootReference, SealedHeader, ShardHeader};

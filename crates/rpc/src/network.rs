@@ -82,6 +82,8 @@ pub enum LegKind {
     Transaction,
     /// A call that has crossed.
     Call,
+    /// What came of a call, told to the contract that sent it.
+    Result,
     /// Coins.
     Credit,
     /// News of where an account lives.
@@ -110,7 +112,7 @@ pub struct MessageReport {
     pub sent: Option<BlockPlace>,
     /// The block that consumed it, once one has.
     pub consumed: Option<BlockPlace>,
-    /// How a call ended; `None` for what cannot fail, and for what has not arrived.
+    /// How a call or the telling of its result ended; `None` for what cannot fail, and for what has not arrived.
     pub success: Option<bool>,
 }
 

@@ -249,6 +249,7 @@ impl Session {
         let message = &sent.message;
         let kind = match &message.body {
             MessageBody::Call(_) => "call",
+            MessageBody::Result(_) => "result",
             MessageBody::Credit { .. } => "credit",
             MessageBody::Route { .. } => "route",
         };

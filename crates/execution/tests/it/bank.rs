@@ -3,14 +3,22 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
-use anfs_primitives::{DomainId, DomainMap, GenesisAccount};
+use alloy_sol_types::SolCall as _;
+use anfs_execution::system::CROSS_DOMAIN;
+use anfs_primitives::{
+    CallResult, CrossCall, DomainId, DomainMap, GenesisAccount, MessageBody, ResultRequest,
+};
+use anfs_state::StateRead as _;
 use proptest::prelude::*;
 
-use crate::domains::{Net, resident};
+use crate::cross_domain::{Courier, MOODS, courier};
+use crate::domains::{Net, everywhere, resident};
 use crate::support::*;
 
 const SHARDS: u32 = 4;
 const USERS: u64 = 12;
+/// As many of them as couriers go to.
+const CUSTOMERS: usize = 12;
 
 /// Contracts of the bank, each at home in some domain.
 #[derive(Clone, Copy, Debug)]
@@ -88,10 +96,101 @@ enum Act {
         domain: u32,
         take: usize,
     },
+    /// A user has a courier send something to another courier, a user or a contract.
+    Send(Errand),
+    /// A courier takes results so from now on.
+    Mood {
+        courier: usize,
+        mood: u8,
+    },
+    /// A domain answers for another one, or in another way than was asked.
+    Lie {
+        liar: u32,
+        more_gas: u64,
+    },
     /// Fees rise or fall for everybody.
     Fee {
         percent: u64,
     },
+}
+
+/// What a courier is told.
+#[derive(Clone, Copy, Debug)]
+struct Errand {
+    from: u64,
+    courier: usize,
+    /// A courier, or beyond them a user, or beyond these a place.
+    to: usize,
+    way: Way,
+    /// What the recipient is to do.
+    mood: u8,
+    wei: u64,
+    gas: u64,
+    /// Times the base fee that all begin with.
+    fee: u64,
+    result_gas: u64,
+}
+
+/// How a courier goes about it.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Send,
+    Revert,
+    UndoOne,
+}
+
+/// Couriers, wherever their addresses put them.
+const COURIERS: usize = 6;
+
+fn courier_at(index: usize) -> Address {
+    user(2000 + index as u64)
+}
+
+impl Errand {
+    fn recipient(&self) -> Address {
+        match self.to.checked_sub(COURIERS) {
+            None => courier_at(self.to),
+            Some(n) if n < CUSTOMERS => user(n as u64),
+            Some(n) => PLACES[(n - CUSTOMERS) % PLACES.len()].address(),
+        }
+    }
+
+    fn input(&self) -> Bytes {
+        let to = self.recipient();
+        let next = courier_at((self.to + 1) % COURIERS);
+        let data = Courier::visitCall { how: self.mood, next }.abi_encode().into();
+        let (gas, fee, result) = (self.gas, U256::from(self.fee * BASE_FEE), self.result_gas);
+        match self.way {
+            Way::Send => {
+                Courier::sendCall { to, gasLimit: gas, fee, data, resultGas: result }.abi_encode().into()
+            }
+            Way::Revert => Courier::sendAndRevertCall { to, gasLimit: gas, fee, data, resultGas: result }
+                .abi_encode()
+                .into(),
+            Way::UndoOne => Courier::sendTwiceUndoOneCall { to, gasLimit: gas, fee, data, resultGas: result }
+                .abi_encode()
+                .into(),
+        }
+    }
+
+    fn coins(&self) -> U256 {
+        let one = U256::from(self.wei) + U256::from(self.gas) * U256::from(self.fee * BASE_FEE);
+        if matches!(self.way, Way::UndoOne) { one * U256::from(2) } else { one }
+    }
+}
+
+fn errand() -> impl Strategy<Value = Errand> {
+    let gas = prop_oneof![Just(0u64), Just(30_000), Just(200_000)];
+    let result_gas = prop_oneof![Just(0u64), Just(20_000), Just(150_000)];
+    let way = prop_oneof![4 => Just(Way::Send), 1 => Just(Way::Revert), 1 => Just(Way::UndoOne)];
+    let who = (0..USERS, 0..COURIERS, 0..2 * COURIERS + CUSTOMERS + PLACES.len());
+    (who, way, 0..MOODS, any::<u64>(), gas, 0u64..3, result_gas).prop_map(
+        |((from, courier, to), way, mood, wei, gas, fee, result_gas)| {
+            // Couriers are called as often as all others together.
+            let to = to.checked_sub(COURIERS).unwrap_or(to);
+            Errand { from, courier, to, way, mood, wei, gas, fee, result_gas }
+        },
+    )
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -102,6 +201,9 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(from, place, to, wei, gas)| Act::Call { from, place, to, wei, gas: gas.max(25_000) }),
         1 => (0..USERS, any::<u64>()).prop_map(|(from, wei)| Act::Create { from, wei }),
         4 => (1..=SHARDS, 0usize..6).prop_map(|(domain, take)| Act::Deliver { domain, take }),
+        4 => errand().prop_map(Act::Send),
+        1 => (0..COURIERS, 0..MOODS).prop_map(|(courier, mood)| Act::Mood { courier, mood }),
+        1 => (1..=SHARDS, 0u64..2).prop_map(|(liar, more_gas)| Act::Lie { liar, more_gas }),
         1 => (50u64..250).prop_map(|percent| Act::Fee { percent }),
     ]
 }
@@ -130,14 +232,45 @@ fn perform(net: &mut Net, act: &Act) {
         Act::Deliver { domain, take } => {
             net.block(DomainId(domain), take, &[]);
         }
+        Act::Send(errand) => {
+            let nonce = net.nonce(user(errand.from));
+            let courier = courier_at(errand.courier);
+            let tx = dynamic(nonce, courier.into(), errand.coins(), errand.input(), 1_500_000);
+            net.send(user(errand.from), tx);
+        }
+        Act::Mood { courier, mood } => {
+            let nonce = net.nonce(user(0));
+            let input = Courier::setMoodCall { to: mood }.abi_encode();
+            net.send(user(0), dynamic(nonce, courier_at(courier).into(), U256::ZERO, input, 120_000));
+        }
+        Act::Lie { liar, more_gas } => lie(net, DomainId(liar), more_gas),
         Act::Fee { percent } => net.base_fee = BASE_FEE * percent / 150,
     }
+}
+
+/// Answers the first call in flight of which somebody wants to know the result: from a domain that was not asked, or
+/// with another gas limit than was paid for.
+fn lie(net: &mut Net, liar: DomainId, more_gas: u64) {
+    let asked = net.lanes.values().flatten().find_map(|message| match &message.body {
+        MessageBody::Call(CrossCall { result: Some(request), .. }) => {
+            Some((message.source, message.destination, *request))
+        }
+        _ => None,
+    });
+    let Some((home, there, request)) = asked else { return };
+    if liar == home || (liar == there && more_gas == 0) {
+        return;
+    }
+    let request = ResultRequest { gas_limit: request.gas_limit + more_gas, ..request };
+    let body = CallResult { request, success: true, data: Default::default() };
+    net.send_by_force(liar, home, MessageBody::Result(body));
 }
 
 fn bank() -> Net {
     let users = (0..USERS).map(|n| (user(n), funded(coins(1_000_000))));
     let places = PLACES.map(|place| (place.address(), place.account()));
-    let mut net = Net::new(SHARDS, &users.chain(places).collect());
+    let couriers = (0..COURIERS).map(|index| (courier_at(index), courier()));
+    let mut net = Net::new(SHARDS, &users.chain(places).chain(couriers).chain(everywhere()).collect());
     // Somebody of domain 1 proposes everywhere, so that tips cross as well.
     net.beneficiary = resident(DomainMap::new(SHARDS), 1, 0);
     net
@@ -145,7 +278,6 @@ fn bank() -> Net {
 
 /// Tokens of all users, wherever the token lives.
 fn tokens(net: &Net) -> U256 {
-    use anfs_state::StateRead as _;
     let token = Place::Token.address();
     let state = &net.residence(token).state;
     (0..USERS + 3).map(|n| state.storage(&token, &token_slot(user(n))).unwrap()).sum()
@@ -164,6 +296,13 @@ proptest! {
         net.drain();
         net.check();
         prop_assert_eq!(tokens(&net), U256::from(USERS * 1_000_000));
+        // Who asked was told, once, and nobody waits any more.
+        let told: Vec<_> = net.told.keys().collect();
+        prop_assert_eq!(told, net.asked.keys().collect::<Vec<_>>());
+        for (id, home) in &net.asked {
+            let waiting = net.domains[home].state.storage(&CROSS_DOMAIN, id).unwrap();
+            prop_assert_eq!(waiting, U256::ZERO);
+        }
         // Once nothing is in flight, all coins of all accounts are where their owners live.
         for domain in net.domains.values() {
             for address in domain.met.keys() {

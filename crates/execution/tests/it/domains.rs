@@ -6,12 +6,15 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anfs_consensus::root::ledger::{Claims, NetworkLedger};
 use anfs_execution::simulate::Limits;
+use anfs_execution::system::{CROSS_DOMAIN, GATEWAY};
 use anfs_execution::trace::{ArrivalTrace, Tracer};
-use anfs_execution::{BlockEnv, BlockExecutor, CrossingOutcome, DomainEnv, ExecutionError, Leg, Refusal};
+use anfs_execution::{
+    BlockEnv, BlockExecutor, CrossingOutcome, DomainEnv, ExecutionError, Leg, Refusal, is_everywhere,
+};
 use anfs_primitives::crossing::{CALL_GAS, CREDIT_GAS, TRANSFER_ALLOWANCE, route_target};
 use anfs_primitives::{
-    CrossCall, CrossMessage, DomainId, DomainMap, GasPayment, GenesisAccount, InboxCursor, LaneCount,
-    MessageBody, NetworkId, Receipt, RecoveredTransaction, Slot,
+    CallForm, CrossCall, CrossMessage, DomainId, DomainMap, GasPayment, GenesisAccount, InboxCursor,
+    LaneCount, MessageBody, NetworkId, Receipt, RecoveredTransaction, Slot,
 };
 use anfs_state::{StateRead, WorldState};
 
@@ -40,6 +43,10 @@ pub(crate) struct Net {
     pub(crate) slot: u64,
     pub(crate) base_fee: u64,
     pub(crate) beneficiary: Address,
+    /// Calls whose senders wait for results, and where these are.
+    pub(crate) asked: BTreeMap<B256, DomainId>,
+    /// Those that have been told.
+    pub(crate) told: BTreeMap<B256, bool>,
 }
 
 /// What one block did.
@@ -54,7 +61,7 @@ impl Net {
         let domains = (1..=shards).map(DomainId).map(|id| {
             let at_home: BTreeMap<Address, GenesisAccount> = accounts
                 .iter()
-                .filter(|(address, _)| map.home(address) == id)
+                .filter(|(address, _)| map.home(address) == id || is_everywhere(address))
                 .map(|(address, account)| (*address, account.clone()))
                 .collect();
             let met = at_home.keys().map(|address| (*address, ())).collect();
@@ -73,6 +80,8 @@ impl Net {
             slot: 1,
             base_fee: BASE_FEE,
             beneficiary: BENEFICIARY,
+            asked: BTreeMap::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -126,15 +135,34 @@ impl Net {
             value_in: crossing.value_in,
             value_out: crossing.value_out,
             burned: outcome.burned,
+            issued: None,
         };
         assert_eq!(before + claims.value_in, after + claims.value_out + claims.burned, "domain {id}");
         self.ledger.apply(&claims).expect("honest claims are believed");
         assert_eq!(self.ledger.held(id), Some(after), "what the root believes of domain {id}");
         (domain.sent, domain.consumed) = (crossing.sent.clone(), crossing.consumed.clone());
+        self.count_results(&messages, &crossing);
         for message in &crossing.messages {
             self.lanes.entry((message.source, message.destination)).or_default().push_back(message.clone());
         }
         Done { receipts: outcome.receipts, crossing }
+    }
+
+    /// Takes note of who has asked for a result, and of who was told, which nobody is twice.
+    fn count_results(&mut self, consumed: &[CrossMessage], crossing: &CrossingOutcome) {
+        for message in &crossing.messages {
+            if let MessageBody::Call(CrossCall { result: Some(request), .. }) = &message.body {
+                self.asked.insert(request.id, message.source);
+            }
+        }
+        for message in consumed {
+            let MessageBody::Result(result) = &message.body else { continue };
+            let leg = crossing.legs.iter().find(|leg| leg.message == message.id()).expect("a leg each");
+            if leg.refused.is_none() {
+                let before = self.told.insert(result.request.id, result.success);
+                assert_eq!(before, None, "told once");
+            }
+        }
     }
 
     /// A captured domain sends what no execution of its has sent; its claims are in order.
@@ -158,6 +186,7 @@ impl Net {
             value_in: U256::ZERO,
             value_out: message.value(),
             burned: U256::ZERO,
+            issued: None,
         };
         self.ledger.apply(&claims).expect("no more than the domain holds");
         self.lanes.entry((source, destination)).or_default().push_back(message);
@@ -195,6 +224,10 @@ impl Net {
         assert_eq!(flying, self.ledger.in_flight());
         assert_eq!(held + flying + self.ledger.burned(), self.supply, "coins of the network");
         for domain in self.domains.values() {
+            for predeploy in [CROSS_DOMAIN, GATEWAY] {
+                let account = domain.state.account(&predeploy).unwrap().unwrap_or_default();
+                assert_eq!(account.balance, U256::ZERO, "coins lie in {predeploy} of {}", domain.id);
+            }
             for address in domain.met.keys() {
                 let Some(info) = domain.state.account(address).unwrap() else { continue };
                 let guest = info.nonce > 0 || info.code_hash != alloy_primitives::KECCAK256_EMPTY;
@@ -233,6 +266,11 @@ impl Domain {
 /// The `n`-th user, from 0, whose home is `domain`.
 pub(crate) fn resident(map: DomainMap, domain: u32, n: usize) -> Address {
     (0u64..).map(user).filter(|user| map.home(user) == DomainId(domain)).nth(n).expect("addresses spread")
+}
+
+/// What every domain has of its own.
+pub(crate) fn everywhere() -> impl Iterator<Item = (Address, GenesisAccount)> {
+    anfs_execution::system::genesis_accounts().into_iter().filter(|(address, _)| is_everywhere(address))
 }
 
 fn rich(shards: u32) -> (Net, impl Fn(u32, usize) -> Address) {
@@ -506,8 +544,19 @@ fn lane(bodies: impl IntoIterator<Item = MessageBody>) -> Vec<CrossMessage> {
 
 fn call(recipient: Address, gas_limit: u64, payment: GasPayment) -> MessageBody {
     let sender = resident(DomainMap::new(2), 1, 0);
-    let (value, deadline, data) = (U256::ZERO, Slot(100), Default::default());
-    MessageBody::Call(CrossCall { sender, recipient, value, gas_limit, payment, deadline, data })
+    let (value, deadline, data, form, result) =
+        (U256::ZERO, Slot(100), Default::default(), CallForm::Direct, None);
+    MessageBody::Call(CrossCall {
+        sender,
+        recipient,
+        value,
+        gas_limit,
+        payment,
+        deadline,
+        data,
+        form,
+        result,
+    })
 }
 
 const INBOX: u64 = 5_000_000;

@@ -9,6 +9,8 @@ mod conservation;
 #[cfg(test)]
 mod contracts;
 #[cfg(test)]
+mod cross_domain;
+#[cfg(test)]
 mod domains;
 #[cfg(test)]
 mod invalid;

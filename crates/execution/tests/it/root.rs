@@ -10,8 +10,8 @@ use anfs_execution::system::{REWARDS, RootContracts as Calls, SEATS, SYSTEM_ADDR
 use anfs_execution::{BlockEnv, DomainEnv, ExecutionError, Refusal};
 use anfs_primitives::crossing::root_contract;
 use anfs_primitives::{
-    BlsPublicKey, BlsSignature, CrossCall, CrossMessage, DomainId, DomainMap, GasPayment, MessageBody,
-    SeatIndex, Slot, ValidatorSpec,
+    BlsPublicKey, BlsSignature, CallForm, CrossCall, CrossMessage, DomainId, DomainMap, GasPayment,
+    MessageBody, SeatIndex, Slot, ValidatorSpec,
 };
 use anfs_state::{StateRead, WorldState};
 use proptest::prelude::*;
@@ -116,6 +116,8 @@ impl Root {
             payment: GasPayment::Prepaid { max_fee: MAX_FEE, max_tip: 0 },
             deadline: Slot(100),
             data: call.abi_encode().try_into().unwrap(),
+            form: CallForm::Direct,
+            result: None,
         };
         CrossMessage {
             network: NETWORK,

@@ -1,5 +1,5 @@
 use alloy_primitives::{Address, B256, U256};
-use anfs_primitives::{BoundedVec, CrossCall, DomainId, GasPayment, NetworkId, Slot};
+use anfs_primitives::{BoundedVec, CallForm, CrossCall, DomainId, GasPayment, NetworkId, Slot};
 use proptest::prelude::*;
 
 use super::*;
@@ -150,6 +150,8 @@ fn no_more_is_handed_out_than_a_block_could_hold_and_one_message_more() {
         payment: GasPayment::Prepaid { max_fee: 1, max_tip: 1 },
         deadline: Slot(1),
         data: BoundedVec::new(),
+        form: CallForm::Direct,
+        result: None,
     };
     let arrivals = empty();
     let huge = message(2, 0, MessageBody::Call(call));

@@ -202,13 +202,16 @@ fn whole(library: &mut Library<'_>, way: &Way) -> Result<(RecoveredTransaction, 
         let block = library.block(spot)?;
         let arrival = block.shard().and_then(|shard| Some((shard, arrival(shard, spot)?)));
         let Some((shard, arrival)) = arrival else { return Err(library.missing(spot, "message")) };
-        let (MessageBody::Call(call), Some(leg)) = (&arrival.message.body, &arrival.receipt) else {
-            continue;
-        };
+        let Some(leg) = &arrival.receipt else { continue };
         receipt.logs.extend(leg.logs.iter().cloned());
         receipt.gas_used = receipt.gas_used.saturating_add(leg.gas_used);
-        paid += U256::from(leg.gas_used) * U256::from(leg_price(call, shard.header.base_fee));
-        receipt.success &= leg.success || !is_departed(tx, way, arrival, call);
+        // Contracts deal with what they have sent, and pay for it: calls of theirs, and the results of these.
+        if let MessageBody::Call(call) = &arrival.message.body
+            && is_departed(tx, way, arrival, call)
+        {
+            paid += U256::from(leg.gas_used) * U256::from(leg_price(call, shard.header.base_fee));
+            receipt.success &= leg.success;
+        }
     }
     let gas_used = U256::from(receipt.gas_used);
     let exact = !gas_used.is_zero() && (paid % gas_used).is_zero();

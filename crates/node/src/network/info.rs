@@ -17,6 +17,7 @@ use crate::error::NodeError;
 fn kind(body: &MessageBody) -> LegKind {
     match body {
         MessageBody::Call(_) => LegKind::Call,
+        MessageBody::Result(_) => LegKind::Result,
         MessageBody::Credit { .. } => LegKind::Credit,
         MessageBody::Route { .. } => LegKind::Route,
     }

@@ -28,11 +28,12 @@ impl NetworkBackend {
         }
         let mut calls = Vec::new();
         for spot in &way.arrivals {
-            let call = self.look(spot, |_, shard| match &arrival(shard, spot)?.message.body {
-                MessageBody::Call(call) => Some(Some(call.clone())),
-                MessageBody::Credit { .. } | MessageBody::Route { .. } => Some(None),
-            })?;
-            calls.extend(call.map(|call| (spot, call)));
+            let body = self.look(spot, |_, shard| Some(arrival(shard, spot)?.message.body.clone()))?;
+            match body {
+                MessageBody::Call(call) => calls.push((spot, Some(call))),
+                MessageBody::Result(_) => calls.push((spot, None)),
+                MessageBody::Credit { .. } | MessageBody::Route { .. } => {}
+            }
         }
         if calls.len() > LEGS_MAX {
             return Err(BackendError::LimitExceeded(format!(
@@ -45,7 +46,10 @@ impl NetworkBackend {
             let Some(shard) = self.view.domains.reader(spot.domain) else { continue };
             let leg = match shard.trace_arrival(spot.height, spot.index, options)? {
                 ArrivalTrace::Ran(leg) => *leg,
-                ArrivalTrace::Refused(why) => GethTrace::CallTracer(turned_away(&call, &why.to_string())),
+                ArrivalTrace::Refused(why) => match call {
+                    Some(call) => GethTrace::CallTracer(turned_away(&call, &why.to_string())),
+                    None => continue,
+                },
                 ArrivalTrace::Settled => continue,
             };
             join(&mut trace, leg);

@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use anfs_primitives::block::BLOCK_BYTES_MAX;
+use anfs_primitives::crossing::{MESSAGE_BYTES_MAX, RESULT_DATA_MAX};
 use anfs_primitives::entry::FRAGMENT_BYTES_MAX;
 use anfs_primitives::*;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -233,4 +234,25 @@ fn a_log_with_five_topics_is_refused() {
 #[test]
 fn messages_stay_small_in_memory() {
     assert!(std::mem::size_of::<ConsensusMessage>() <= 256, "{}", std::mem::size_of::<ConsensusMessage>());
+}
+
+#[test]
+fn messages_between_domains_read_back_and_hold_no_more_than_they_may() {
+    for (name, message) in samples::cross_messages() {
+        let bytes = encode(&message);
+        assert_eq!(decode::<CrossMessage>(&bytes, MESSAGE_BYTES_MAX).unwrap(), message, "{name}");
+        for cut in 0..bytes.len() {
+            assert!(decode::<CrossMessage>(&bytes[..cut], MESSAGE_BYTES_MAX).is_err(), "{name}");
+        }
+    }
+    let longer =
+        encode(&(ResultRequest { id: B256::ZERO, gas_limit: 1 }, true, vec![0u8; RESULT_DATA_MAX + 1]));
+    assert!(decode::<CallResult>(&longer, MESSAGE_BYTES_MAX).is_err());
+    assert!(
+        decode::<CallResult>(
+            &encode(&(ResultRequest { id: B256::ZERO, gas_limit: 1 }, true, vec![0u8; RESULT_DATA_MAX])),
+            MESSAGE_BYTES_MAX
+        )
+        .is_ok()
+    );
 }

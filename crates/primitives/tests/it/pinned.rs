@@ -48,6 +48,19 @@ fn bodies_and_headers() {
 }
 
 #[test]
+fn messages_between_domains() {
+    let found: Vec<(String, B256)> =
+        samples::cross_messages().iter().map(|(name, message)| ((*name).to_owned(), message.id())).collect();
+    let pins = [
+        ("call", "c2428cbe230b56269d61d5676b5c8fed71c8eaaac13d1d6393d61244146af18e"),
+        ("result", "8f5ca05bac901e0aa079d75a970315ee28b049d9a51178f0f1c9f17bc2e46bbd"),
+        ("credit", "a391c3c35924b52971e5bff04b45f7043f9194b554063dcedc0105a6a6cada43"),
+        ("route", "f85c280267599e3b01ef9c7108abf03efa6080d7ac035f9774e7978f5794ef4d"),
+    ];
+    check(&found, &pins);
+}
+
+#[test]
 fn votes() {
     let mut found: Vec<(String, B256)> = samples::VOTE_KINDS
         .iter()

@@ -139,6 +139,39 @@ pub(crate) fn certified_block() -> CertifiedBlock {
     CertifiedBlock { block: block(), certificate: certificate(CertificateKind::Fast) }
 }
 
+/// A message of each kind.
+pub(crate) fn cross_messages() -> Vec<(&'static str, CrossMessage)> {
+    let request = ResultRequest { id: B256::repeat_byte(5), gas_limit: 50_000 };
+    let call = CrossCall {
+        sender: Address::repeat_byte(1),
+        recipient: Address::repeat_byte(2),
+        value: U256::from(3),
+        gas_limit: 100_000,
+        payment: GasPayment::Prepaid { max_fee: 7, max_tip: 1 },
+        deadline: Slot(1000),
+        data: bounded(vec![1, 2, 3]),
+        form: CallForm::Gateway { id: B256::repeat_byte(4) },
+        result: Some(request),
+    };
+    let derivation = Derivation::Create { creator: Address::repeat_byte(6), nonce: 8 };
+    let credit = MessageBody::Credit { recipient: Address::repeat_byte(7), value: U256::from(9) };
+    let bodies = [
+        ("call", MessageBody::Call(call)),
+        ("result", MessageBody::Result(CallResult { request, success: true, data: bounded(vec![4, 5]) })),
+        ("credit", credit),
+        ("route", MessageBody::Route { derivation }),
+    ];
+    let message = |body| CrossMessage {
+        network: NetworkId(31337),
+        source: DomainId(1),
+        destination: DomainId(2),
+        sequence: 10,
+        origin: B256::repeat_byte(11),
+        body,
+    };
+    bodies.into_iter().map(|(name, body)| (name, message(body))).collect()
+}
+
 pub(crate) fn receipt() -> Receipt {
     let topics = vec![B256::repeat_byte(1), B256::repeat_byte(2)];
     Receipt {

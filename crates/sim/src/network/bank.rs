@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use anfs_primitives::crossing::{CrossCall, GasPayment};
+use anfs_primitives::crossing::{CallForm, CrossCall, GasPayment};
 use anfs_primitives::{BoundedVec, CrossMessage, DomainId, MessageBody, NetworkId, Slot, encode};
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -152,7 +152,8 @@ impl Bank {
             match &message.body {
                 MessageBody::Credit { recipient, value } => self.credit(recipient, *value, out),
                 MessageBody::Call(call) => self.call(call, out),
-                MessageBody::Route { .. } => {}
+                // Nobody in this bank asks what came of a call, and it has no contracts.
+                MessageBody::Result(_) | MessageBody::Route { .. } => {}
             }
             out.consumed.push(message.clone());
         }
@@ -214,6 +215,8 @@ impl Bank {
                     payment: GasPayment::Prepaid { max_fee: 3, max_tip: 0 },
                     deadline: Slot(u64::MAX),
                     data: BoundedVec::try_from(vec![if *fails { FAILS } else { 0 }]).expect("one byte"),
+                    form: CallForm::Direct,
+                    result: None,
                 };
                 if self.pay(*from, *value + call.prepaid()) {
                     out.crossings += 1;

@@ -12,10 +12,10 @@ use alloy_rpc_types_trace::geth::{CallFrame, GethDebugTracingOptions, GethTrace}
 use anfs_execution::Refusal;
 use anfs_execution::trace::ArrivalTrace;
 use anfs_primitives::{
-    Arrival, BlockCrossing, BlockHash, BlsSignature, CertificateKind, CertifiedRootBlock, ChainSpec,
-    CrossCall, CrossMessage, DomainId, Epoch, GasPayment, Height, MessageBody, Receipt, RecoveredTransaction,
-    RootBlock, RootCertificate, RootHeader, RootSeat, SealedHeader, SeatIndex, ShardHeader, ShardReference,
-    ShardTip, Slot, Supply, View, VoteTarget,
+    Arrival, BlockCrossing, BlockHash, BlsSignature, CallForm, CertificateKind, CertifiedRootBlock,
+    ChainSpec, CrossCall, CrossMessage, DomainId, Epoch, GasPayment, Height, MessageBody, Receipt,
+    RecoveredTransaction, RootBlock, RootCertificate, RootHeader, RootSeat, SealedHeader, SeatIndex,
+    ShardHeader, ShardReference, ShardTip, Slot, Supply, View, VoteTarget,
 };
 use anfs_rpc::{BackendError, ChainReader, RpcBlock, ShownBlock};
 use anfs_state::{StateChanges, WorldState};
@@ -436,6 +436,8 @@ pub(super) fn departure(tx: &RecoveredTransaction, to: Address) -> MessageBody {
         payment: GasPayment::Prepaid { max_fee: MAX_FEE, max_tip: TIP },
         deadline: Slot(1000),
         data: Default::default(),
+        form: CallForm::Direct,
+        result: None,
     })
 }
 

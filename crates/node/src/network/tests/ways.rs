@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy_primitives::{B256, TxKind, U256};
 use anfs_execution::system::REWARDS;
-use anfs_primitives::{CrossMessage, Derivation, Height, MessageBody};
+use anfs_primitives::{CallResult, CrossMessage, Derivation, Height, MessageBody, ResultRequest};
 use anfs_rpc::ShownBlock;
 use proptest::prelude::*;
 
@@ -177,6 +177,40 @@ fn what_a_contract_sends_does_not_decide_the_status() {
     assert_eq!(block.receipts()[0].gas_used, 70_000);
     // 60,000 at 1.5 gwei are 70,000 at no whole number of wei: the price is the source's.
     assert_eq!(block.gas_price(0), u128::from(BASE_FEE) + TIP);
+}
+
+#[test]
+fn a_call_of_a_contract_and_its_result_stand_in_the_one_receipt() {
+    let mut scene = Scene::new(2);
+    let (alice, asker, oracle) = (resident(&scene, 1, 1), resident(&scene, 1, 9), resident(&scene, 2, 1));
+    let tx = transaction(alice, TxKind::Call(asker), 0);
+    let request = ResultRequest { id: B256::repeat_byte(1), gas_limit: 50_000 };
+    let mut question = departure(&tx, oracle);
+    if let MessageBody::Call(call) = &mut question {
+        (call.sender, call.result) = (asker, Some(request));
+    }
+    let question = scene.message(1, 2, *tx.hash(), question);
+    let answer = CallResult { request, success: false, data: Default::default() };
+    let answer = scene.message(2, 1, *tx.hash(), MessageBody::Result(answer));
+    let content = Content {
+        transactions: vec![(tx.clone(), receipt(true, 60_000, vec![log(1)]))],
+        sent: vec![question.clone()],
+        ..Content::default()
+    };
+    scene.decide(1, content);
+    assert!(scene.seal().transactions().is_empty());
+    let arrivals = vec![ran(question, receipt(false, 40_000, vec![]))];
+    scene.decide(2, Content { arrivals, sent: vec![answer.clone()], ..Content::default() });
+    assert!(scene.seal().transactions().is_empty(), "the answer is on its way");
+    let arrivals = vec![ran(answer, receipt(true, 20_000, vec![log(2)]))];
+    scene.decide(1, Content { arrivals, ..Content::default() });
+    let block = scene.seal();
+    assert_eq!(hashes(&*block), [*tx.hash()]);
+    let receipt = &block.receipts()[0];
+    assert!(receipt.success, "the contract deals with what it asked");
+    assert_eq!((receipt.gas_used, &receipt.logs[..]), (120_000, &[log(1), log(2)][..]));
+    // The sender has paid for his transaction, the contract for its call, and nobody for the callback.
+    assert_eq!(block.gas_price(0), (u128::from(BASE_FEE) + TIP) / 2);
 }
 
 #[test]

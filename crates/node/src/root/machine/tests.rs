@@ -1,6 +1,6 @@
 use anfs_execution::system::{REWARDS, SEATS};
 use anfs_primitives::{
-    CrossCall, CrossMessage, GasPayment, InboundBatch, MessageBody, RootHeader, SeatIndex, Slot,
+    CallForm, CrossCall, CrossMessage, GasPayment, InboundBatch, MessageBody, RootHeader, SeatIndex, Slot,
     StretchProof, Supply, decode,
 };
 use anfs_state::StateRead;
@@ -76,6 +76,8 @@ fn call(recipient: Address, sequence: u64) -> CrossMessage {
         payment: GasPayment::Prepaid { max_fee: 3_000_000_000, max_tip: 1_000 },
         deadline: Slot(u64::MAX),
         data: Default::default(),
+        form: CallForm::Direct,
+        result: None,
     };
     CrossMessage {
         network: spec().network,
