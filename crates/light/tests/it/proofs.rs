@@ -102,8 +102,8 @@ fn arrival(scene: &Scene, index: usize, change: impl FnOnce(&mut ArrivalProof)) 
 fn root_message(scene: &Scene, change: impl FnOnce(&mut RootMessageProof)) -> Outcome {
     let mut proof = scene.root_message(2);
     change(&mut proof);
-    let found = proof.verify(&scene.second_root(), &scene.from_root()[1].id())?;
-    assert_eq!(found, scene.from_root()[1]);
+    let found = proof.verify(&scene.second_root(), &scene.sent_by_root()[1].id())?;
+    assert_eq!(found, scene.sent_by_root()[1]);
     Ok(())
 }
 

@@ -221,7 +221,7 @@ impl Scene {
         let lane = |to, sent| LaneCount { destination: DomainId(to), sent, value: U256::from(9) };
         let cursor = InboxCursor { source: DomainId(1), consumed: 2 };
         let execution = RootExecution {
-            outbox_root: outbox_root(&self.from_root()),
+            outbox_root: outbox_root(&self.sent_by_root()),
             sent: vec![lane(2, 5), lane(3, 1)].try_into().expect("few"),
             consumed: vec![cursor].try_into().expect("few"),
             ..RootExecution::default()
@@ -230,13 +230,13 @@ impl Scene {
     }
 
     /// What executing root block 1 has sent.
-    pub(crate) fn from_root(&self) -> Vec<CrossMessage> {
+    pub(crate) fn sent_by_root(&self) -> Vec<CrossMessage> {
         let sent = [message(2, 3), message(2, 4), message(3, 0)];
         sent.map(|one| CrossMessage { source: DomainId::ROOT, ..one }).to_vec()
     }
 
     pub(crate) fn root_message(&self, to: u32) -> RootMessageProof {
-        RootMessageProof { batch: lane_batch(&self.from_root(), DomainId(to)).expect("there are some") }
+        RootMessageProof { batch: lane_batch(&self.sent_by_root(), DomainId(to)).expect("there are some") }
     }
 
     pub(crate) fn root(&self) -> FinalRoot {
