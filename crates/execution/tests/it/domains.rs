@@ -124,6 +124,7 @@ impl Net {
             value_in: crossing.value_in,
             value_out: crossing.value_out,
             burned: outcome.burned,
+            issued: None,
         };
         assert_eq!(before + claims.value_in, after + claims.value_out + claims.burned, "domain {id}");
         self.ledger.apply(&claims).expect("honest claims are believed");
@@ -156,6 +157,7 @@ impl Net {
             value_in: U256::ZERO,
             value_out: message.value(),
             burned: U256::ZERO,
+            issued: None,
         };
         self.ledger.apply(&claims).expect("no more than the domain holds");
         self.lanes.entry((source, destination)).or_default().push_back(message);
