@@ -32,7 +32,7 @@ pub use account::{AccountProof, Resident, ResidentProof};
 pub use block::{FinalBlock, FinalityProof};
 pub use chain::{FinalRoot, Light};
 pub use error::{LightError, ProofError};
-pub use message::{ArrivalProof, MessageProof, ProvenMessage};
+pub use message::{ArrivalProof, MessageProof, ProvenMessage, RootMessageProof};
 pub use receipt::{ProvenReceipt, ReceiptProof};
 pub use seats::{EpochSeats, SeatSets};
 

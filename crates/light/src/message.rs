@@ -1,8 +1,8 @@
-//! Messages between shards, and whether they have arrived.
+//! Messages between domains, and whether they have arrived.
 
 use alloy_primitives::B256;
 use anfs_crypto::outbox::{BatchError, LaneBatch};
-use anfs_primitives::{CrossMessage, SealedHeader};
+use anfs_primitives::{CrossMessage, DomainId, LaneCount, NetworkId, RootExecution, SealedHeader};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{FinalBlock, FinalRoot, FinalityProof, ProofError};
@@ -25,11 +25,56 @@ pub struct ProvenMessage {
     pub message: CrossMessage,
 }
 
+/// That the root has sent a message: a root block's header tells what executing the block before it has sent.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RootMessageProof {
+    /// All that the root sends with it where the message goes.
+    pub batch: LaneBatch,
+}
+
 /// How far a message's destination is.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ArrivalProof {
     /// The newest final block there.
     pub header: SealedHeader,
+}
+
+/// The message of a batch with this id, if these are all that is sent on its lane under an outbox root. `lanes` counts what
+/// was sent up to and including the batch: its first message has the number that the lane had come to before.
+fn find(
+    batch: &LaneBatch,
+    id: &B256,
+    (network, source): (NetworkId, DomainId),
+    (outbox_root, lanes): (&B256, &[LaneCount]),
+) -> Result<CrossMessage, ProofError> {
+    let destination = batch.messages.first().ok_or(BatchError::Empty)?.destination;
+    let lane = lanes.iter().find(|lane| lane.destination == destination);
+    let next = lane.and_then(|lane| lane.sent.checked_sub(batch.messages.len() as u64));
+    let next = next.ok_or(BatchError::Root)?;
+    batch.verify(outbox_root, network, (source, destination), next)?;
+    batch.messages.iter().find(|message| message.id() == *id).cloned().ok_or(ProofError::NoMessage)
+}
+
+impl RootMessageProof {
+    /// Checks it against the root block whose header tells of the execution that has sent the message: the one after the
+    /// block that was executed. spec: Root F16
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn verify(&self, root: &FinalRoot, id: &B256) -> Result<CrossMessage, ProofError> {
+        let RootExecution { outbox_root, sent, .. } = &root.execution;
+        find(&self.batch, id, (root.network, DomainId::ROOT), (outbox_root, sent))
+    }
+}
+
+impl FinalRoot {
+    /// Whether the root had consumed a message before this block: lanes are consumed in order.
+    #[must_use]
+    pub fn has_consumed(&self, message: &CrossMessage) -> bool {
+        let cursor = self.execution.consumed.iter().find(|cursor| cursor.source == message.source);
+        message.destination == DomainId::ROOT
+            && cursor.is_some_and(|cursor| cursor.consumed > message.sequence)
+    }
 }
 
 impl MessageProof {
@@ -39,28 +84,19 @@ impl MessageProof {
     /// [`ProofError`].
     pub fn verify(&self, root: &FinalRoot, id: &B256) -> Result<ProvenMessage, ProofError> {
         let block = self.finality.verify(root)?;
-        let first = self.batch.messages.first().ok_or(BatchError::Empty)?;
-        let destination = first.destination;
-        // The header counts the lane's messages up to and including the block's own: the first of these has the number
-        // that the parent's header had come to.
-        let lane = block.lanes.iter().find(|lane| lane.destination == destination);
-        let next = lane.and_then(|lane| lane.sent.checked_sub(self.batch.messages.len() as u64));
-        let next = next.ok_or(BatchError::Root)?;
-        self.batch.verify(&block.outbox_root, block.network, (block.domain, destination), next)?;
-        let message = self.batch.messages.iter().find(|message| message.id() == *id);
-        let message = message.ok_or(ProofError::NoMessage)?.clone();
+        let message =
+            find(&self.batch, id, (block.network, block.domain), (&block.outbox_root, &block.lanes))?;
         Ok(ProvenMessage { block, message })
     }
 }
 
 impl ArrivalProof {
-    /// Whether the destination has consumed a message by a root block: lanes are consumed in order.
+    /// Whether the destination, a shard, has consumed a message by a root block: lanes are consumed in order.
     ///
     /// # Errors
     /// [`ProofError`].
-    pub fn verify(&self, root: &FinalRoot, sent: &ProvenMessage) -> Result<bool, ProofError> {
+    pub fn verify(&self, root: &FinalRoot, message: &CrossMessage) -> Result<bool, ProofError> {
         let block = FinalBlock::tip(root, &self.header)?;
-        let message = &sent.message;
         if block.domain != message.destination {
             return Err(ProofError::Domain { have: block.domain, want: message.destination });
         }

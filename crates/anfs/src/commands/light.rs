@@ -9,7 +9,7 @@ use anfs_light::{
     Resident, ResidentProof, decode_proof,
 };
 use anfs_primitives::header::DOMAINS_MAX;
-use anfs_primitives::{ChainSpec, Height, MessageBody, RootCertificate, SealedRootHeader, decode};
+use anfs_primitives::{ChainSpec, DomainId, Height, MessageBody, RootCertificate, SealedRootHeader, decode};
 use anfs_rpc::network::LightProof;
 use borsh::BorshDeserialize;
 use serde::Deserialize;
@@ -280,11 +280,14 @@ impl Session {
     }
 
     fn consumed(&self, sent: &ProvenMessage) -> Result<bool, CommandError> {
+        if sent.message.destination == DomainId::ROOT {
+            return Ok(self.root.has_consumed(&sent.message));
+        }
         let domain = format!("{:#x}", sent.message.destination.0);
         let proof: Option<(Height, ArrivalProof)> =
             self.proof(&json!({ "arrival": { "domain": domain } }))?;
         let (_, proof) = proof.ok_or_else(|| self.lie("no header of the destination"))?;
-        proof.verify(&self.root, sent).map_err(|error| self.unproven(&error))
+        proof.verify(&self.root, &sent.message).map_err(|error| self.unproven(&error))
     }
 
     fn sheet(&self, title: &str) -> Sheet {

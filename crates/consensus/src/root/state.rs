@@ -459,6 +459,7 @@ impl RootState {
 }
 
 /// What of a header its proposer is free to choose.
+#[derive(Clone, Copy)]
 struct Frame {
     epoch: Epoch,
     view: View,

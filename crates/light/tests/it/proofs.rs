@@ -3,9 +3,9 @@
 use alloy_primitives::{Address, B256, U256};
 use anfs_light::{
     AccountProof, ArrivalProof, FinalityProof, MessageProof, NODES_MAX, Nodes, PROOF_BYTES_MAX, ReceiptProof,
-    ResidentProof, decode_proof, nodes,
+    ResidentProof, RootMessageProof, decode_proof, nodes,
 };
-use anfs_primitives::{DomainId, Height, InboxCursor, encode};
+use anfs_primitives::{CrossMessage, DomainId, Height, InboxCursor, encode};
 use anfs_state::{WorldState, ordered_proof, ordered_root};
 
 use crate::scene::{SLOT, Scene};
@@ -93,8 +93,17 @@ fn arrival(scene: &Scene, index: usize, change: impl FnOnce(&mut ArrivalProof)) 
     let sent = scene.message(2).verify(&root, &scene.messages[index].id())?;
     let mut proof = ArrivalProof { header: scene.tip(2) };
     change(&mut proof);
-    let consumed = proof.verify(&root, &sent)?;
+    let consumed = proof.verify(&root, &sent.message)?;
     assert_eq!(consumed, sent.message.sequence < 6, "numbers 4 and 5 are consumed, 6 is not");
+    Ok(())
+}
+
+/// A message that the root has sent with its first block.
+fn root_message(scene: &Scene, change: impl FnOnce(&mut RootMessageProof)) -> Outcome {
+    let mut proof = scene.root_message(2);
+    change(&mut proof);
+    let found = proof.verify(&scene.second_root(), &scene.sent_by_root()[1].id())?;
+    assert_eq!(found, scene.sent_by_root()[1]);
     Ok(())
 }
 
@@ -386,6 +395,30 @@ const MESSAGES: &[Attack] = &[
         words: "a batch without messages",
     },
     Attack {
+        name: "a message of the root that it has not sent",
+        honest: |scene| root_message(scene, |_| ()),
+        forged: |scene| {
+            root_message(scene, |proof| {
+                let mut messages = proof.batch.messages.to_vec();
+                messages[0].origin = B256::ZERO;
+                proof.batch.messages = messages.try_into().expect("few");
+            })
+        },
+        words: "not the lane's under the header's outbox root",
+    },
+    Attack {
+        name: "messages of the root on another lane",
+        honest: |scene| root_message(scene, |_| ()),
+        forged: |scene| root_message(scene, |proof| proof.batch = scene.root_message(3).batch),
+        words: "not among those",
+    },
+    Attack {
+        name: "a shard's messages as the root's",
+        honest: |scene| root_message(scene, |_| ()),
+        forged: |scene| root_message(scene, |proof| proof.batch = scene.batch(2)),
+        words: "another network, source or destination",
+    },
+    Attack {
         name: "an arrival told by another shard",
         honest: |scene| arrival(scene, 1, |_| ()),
         forged: |scene| arrival(scene, 1, |proof| proof.header = scene.tip(3)),
@@ -429,6 +462,20 @@ fn forged_receipts_are_refused() {
 #[test]
 fn forged_messages_are_refused() {
     hold(MESSAGES);
+}
+
+#[test]
+fn root_headers_tell_how_far_the_root_has_consumed_each_lane() {
+    let scene = Scene::new();
+    let root = scene.second_root();
+    let message = |destination, sequence| CrossMessage {
+        destination: DomainId(destination),
+        sequence,
+        ..scene.messages[0].clone()
+    };
+    assert!(root.has_consumed(&message(0, 1)) && !root.has_consumed(&message(0, 2)));
+    assert!(!root.has_consumed(&message(2, 1)), "not the root's to consume");
+    assert!(!scene.root().has_consumed(&message(0, 1)), "nothing, by then");
 }
 
 #[test]

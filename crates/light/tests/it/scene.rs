@@ -9,15 +9,16 @@ use anfs_crypto::bls::{self, SecretKey};
 use anfs_crypto::outbox::{LaneBatch, lane_batch, outbox_root};
 use anfs_crypto::{merkle, root as votes};
 use anfs_light::{
-    AccountProof, FinalRoot, FinalityProof, Light, MessageProof, ReceiptProof, ResidentProof, nodes,
+    AccountProof, FinalRoot, FinalityProof, Light, MessageProof, ReceiptProof, ResidentProof,
+    RootMessageProof, nodes,
 };
 use anfs_primitives::crossing::route_code;
 use anfs_primitives::spec::{EvmFork, IssuanceSpec, ShardSpec};
 use anfs_primitives::{
     CertificateKind, ChainSpec, CrossMessage, DomainId, DomainMap, Epoch, Height, InboxCursor, LaneCount,
-    MessageBody, NetworkId, Receipt, ReceiptKind, RootCertificate, RootHeader, RootReference, RootSeat,
-    SealedHeader, SealedRootHeader, SeatGroup, SeatIndex, SeatSet, ShardTip, Supply, ValidatorSpec, View,
-    VoteTarget,
+    MessageBody, NetworkId, Receipt, ReceiptKind, RootCertificate, RootExecution, RootHeader, RootReference,
+    RootSeat, SealedHeader, SealedRootHeader, SeatGroup, SeatIndex, SeatSet, ShardTip, Supply, ValidatorSpec,
+    View, VoteTarget,
 };
 use anfs_state::{
     AccountChange, AccountInfo, EMPTY_CODE_HASH, EMPTY_ROOT, StateChanges, WorldState, ordered_proof,
@@ -217,7 +218,25 @@ impl Scene {
         let tips = self.header().tips;
         let references_root = merkle::root(&[]);
         let parent = self.header().hash();
-        RootHeader { height: Height(2), parent, tips, references_root, ..self.header() }
+        let lane = |to, sent| LaneCount { destination: DomainId(to), sent, value: U256::from(9) };
+        let cursor = InboxCursor { source: DomainId(1), consumed: 2 };
+        let execution = RootExecution {
+            outbox_root: outbox_root(&self.sent_by_root()),
+            sent: vec![lane(2, 5), lane(3, 1)].try_into().expect("few"),
+            consumed: vec![cursor].try_into().expect("few"),
+            ..RootExecution::default()
+        };
+        RootHeader { height: Height(2), parent, tips, references_root, execution, ..self.header() }
+    }
+
+    /// What executing root block 1 has sent.
+    pub(crate) fn sent_by_root(&self) -> Vec<CrossMessage> {
+        let sent = [message(2, 3), message(2, 4), message(3, 0)];
+        sent.map(|one| CrossMessage { source: DomainId::ROOT, ..one }).to_vec()
+    }
+
+    pub(crate) fn root_message(&self, to: u32) -> RootMessageProof {
+        RootMessageProof { batch: lane_batch(&self.sent_by_root(), DomainId(to)).expect("there are some") }
     }
 
     pub(crate) fn root(&self) -> FinalRoot {
@@ -303,6 +322,9 @@ fn header(height: Height, parent: B256, blocks: &[SealedHeader]) -> RootHeader {
         timestamp_ms: 1_000 + height.0,
         references_root: merkle::root(&hashes),
         tips: (1..=SHARDS).map(tip).collect::<Vec<_>>().try_into().expect("few"),
+        inbound_root: merkle::root(&[]),
+        parent_commit: B256::ZERO,
+        execution: RootExecution::default(),
         supply: Supply { held: U256::from(500), ..Supply::default() },
     }
 }

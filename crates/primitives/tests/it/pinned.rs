@@ -138,8 +138,8 @@ fn hashes_that_name_things() {
         ("receipt leaf".to_owned(), keccak256(samples::receipt().encoded_2718())),
     ];
     let pins = [
-        ("chain spec", "608a40838aaeb2e0b72abaec1db03511dc3f9c78027f251e2268109fa36803fe"),
-        ("genesis header", "ebe1d49f5751e01a41afa5790d309850d93489d669654c6f533d2ad4e0a9a3d3"),
+        ("chain spec", "48fc5df17cd819f40cf8448debae0e26f33ef74e9f298487fe768329813ab018"),
+        ("genesis header", "343c4a2ac00ccd33968c83d5ac1a6a25af6607750056f34ba8c86a415627c8a9"),
         ("header", "b7c794854c21133b9a558f40d38e91dc2db83f7d5dc78ecf7c30a235620706b5"),
         ("receipt leaf", "b37094442ba45baf1d41d0fcae6269007b577cbbbe5a4fcf5139a73c95fa8351"),
     ];

@@ -104,7 +104,7 @@ impl Inbox {
     /// executes the root itself.
     pub(super) fn extend(&mut self, block: &CertifiedRootBlock, sent: Option<Arc<LaneBatch>>) {
         let mut wants = Vec::new();
-        wants.extend(sent.and_then(|batch| self.from_root(block, batch)));
+        wants.extend(sent.and_then(|batch| self.want_of_root(block, batch)));
         for reference in &block.block.references {
             let header = &reference.header;
             let source = header.domain;
@@ -132,7 +132,7 @@ impl Inbox {
     }
 
     /// The root's own messages to this shard, unless they are consumed.
-    fn from_root(&mut self, block: &CertifiedRootBlock, batch: Arc<LaneBatch>) -> Option<Want> {
+    fn want_of_root(&mut self, block: &CertifiedRootBlock, batch: Arc<LaneBatch>) -> Option<Want> {
         let header = &block.block.header;
         let lane = header.execution.sent.iter().find(|lane| lane.destination == self.domain)?;
         let now = (lane.sent, lane.value);

@@ -30,10 +30,12 @@ pub enum Lie {
     Hollow,
     /// Its lane claims a message that nobody can show.
     Phantom,
+    /// Its lane to the root claims messages that nobody can show.
+    Unshown,
 }
 
 impl Lie {
-    /// All of them.
+    /// Those that seeds draw; [`Self::Unshown`] has a test of its own.
     pub const ALL: [Self; 9] = [
         Self::Drain,
         Self::Overdraw,
@@ -59,16 +61,17 @@ impl Lie {
             Self::Fork => "root fork",
             Self::Hollow => "hollow lane",
             Self::Phantom => "phantom message",
+            Self::Unshown => "phantom message to the root",
         }
     }
 
     /// Whether the root can see from the header that it is one.
     #[must_use]
     pub fn shows(self) -> bool {
-        !matches!(self, Self::Drain | Self::Hollow | Self::Phantom)
+        !matches!(self, Self::Drain | Self::Hollow | Self::Phantom | Self::Unshown)
     }
 
-    /// Whether what it sent can never be consumed, so that whatever the root makes final behind it waits.
+    /// Whether what it sent to a shard can never be consumed, so that whatever the root makes final behind it waits.
     #[must_use]
     pub fn stalls(self) -> bool {
         matches!(self, Self::Hollow | Self::Phantom)
@@ -97,6 +100,7 @@ impl Lie {
                 out.value_out = left;
             }
             Self::Phantom => bank.lanes.entry(loot).or_default().0 += 1,
+            Self::Unshown => bank.lanes.entry(DomainId::ROOT).or_default().0 += 1,
             Self::Coinless | Self::Ahead | Self::Replay | Self::Mint | Self::Fork => {}
         }
     }
@@ -122,7 +126,7 @@ impl Lie {
             }
             Self::Mint => header.value_in += MINTED,
             Self::Fork => header.root_reference.hash = B256::repeat_byte(0xf0),
-            Self::Drain | Self::Overdraw | Self::Hollow | Self::Phantom => {}
+            Self::Drain | Self::Overdraw | Self::Hollow | Self::Phantom | Self::Unshown => {}
         }
         header.lanes = lanes.try_into().expect("as many as there are domains at most");
         header.inbox_cursors = cursors.try_into().expect("as many as there are domains at most");

@@ -52,7 +52,8 @@ fn no_seed_breaks_a_network() {
     for kind in Misdeed::ALL.map(Misdeed::name) {
         assert!(totals.sum.faults.contains_key(kind) || seeds < SEEDS, "no run has {kind}");
     }
-    assert!(totals.sum.refused > 0 && totals.sum.bounces > 0);
+    assert!(totals.sum.refused > 0 && totals.sum.bounces > 0 && totals.sum.root_messages > 0);
+    assert!(totals.sum.issued > U256::ZERO);
 }
 
 #[test]
@@ -104,6 +105,15 @@ fn what_a_captured_shard_claims_beyond_its_own_is_refused_and_is_evidence() {
         // The honest shards go on.
         assert!(report.root_blocks > 10 && report.shard_blocks > 60, "{lie:?}: {report:#?}");
     }
+}
+
+#[test]
+fn who_shows_the_root_no_messages_holds_up_only_itself() {
+    let report = run_plan(captured(Lie::Unshown));
+    assert!(report.passed(), "{report:#?}");
+    // All else was consumed, everywhere.
+    assert!(report.settled_ms.is_some() && report.root_messages > 100, "{report:#?}");
+    assert!(report.evidence.is_empty(), "{report:#?}");
 }
 
 #[test]

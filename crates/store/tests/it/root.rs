@@ -6,7 +6,7 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use anfs_primitives::{
     BlsSignature, BoundedVec, CertificateKind, CertifiedRootBlock, DomainId, Epoch, Height, NetworkId,
-    RootBlock, RootCertificate, RootHeader, RootSeat, SeatIndex, Supply, View, VoteTarget,
+    RootBlock, RootCertificate, RootExecution, RootHeader, RootSeat, SeatIndex, Supply, View, VoteTarget,
 };
 use anfs_store::{RootRecovered, RootStore, RootStoreOptions, StoreError};
 
@@ -25,6 +25,9 @@ fn block(height: u64) -> CertifiedRootBlock {
         timestamp_ms: height,
         references_root: B256::ZERO,
         tips: BoundedVec::new(),
+        inbound_root: B256::ZERO,
+        parent_commit: B256::ZERO,
+        execution: RootExecution::default(),
         supply: Supply::default(),
     };
     let header = header.seal();
@@ -42,7 +45,9 @@ fn block(height: u64) -> CertifiedRootBlock {
         signers: BoundedVec::new(),
         signature: BlsSignature::ZERO,
     };
-    CertifiedRootBlock { block: Arc::new(RootBlock { header, references: BoundedVec::new() }), certificate }
+    let (references, inbound) = Default::default();
+    let block = RootBlock { header, references, inbound, parent_commit: None };
+    CertifiedRootBlock { block: Arc::new(block), certificate }
 }
 
 fn options() -> RootStoreOptions {

@@ -16,6 +16,7 @@ use anfs_sim::rng::Rng;
 
 use super::crypto::FakeCrypto;
 use super::net::{Nature, Net};
+use super::shards::Shard;
 
 /// Draws seats that are not honest, with less than a third of all stake together. Often one forger alone: the rest is then
 /// more than a quorum, which it can mislead.
@@ -133,7 +134,9 @@ impl Net {
     fn forge_proposal(&mut self, index: usize, proposal: &RootProposal) -> bool {
         if self.rng.chance(500) {
             let kind = self.rng.below(5);
-            let Some(block) = tampered(&mut self.rng, &proposal.block, kind) else { return false };
+            let Some(block) = tampered(&mut self.rng, &self.shards, &proposal.block, kind) else {
+                return false;
+            };
             let other = self.signed(index, proposal.view, proposal.timeouts.clone(), block);
             self.divide(index, proposal, &other);
             return true;
@@ -241,7 +244,7 @@ fn invented(tip: &SealedHeader) -> ShardReference {
 
 /// A block whose header commits to something false: another result of executing its parent, coins that nobody is due,
 /// messages that were not sent, or not in this order, or another certificate of its parent.
-fn tampered(rng: &mut Rng, block: &RootBlock, kind: u64) -> Option<RootBlock> {
+fn tampered(rng: &mut Rng, shards: &[Shard], block: &RootBlock, kind: u64) -> Option<RootBlock> {
     let mut header = block.header.header().clone();
     let mut inbound = block.inbound.to_vec();
     let mut parent_commit = block.parent_commit.clone();
@@ -251,13 +254,15 @@ fn tampered(rng: &mut Rng, block: &RootBlock, kind: u64) -> Option<RootBlock> {
         2 | 3 => {
             let at = rng.index(inbound.len().max(1));
             let batch = inbound.get_mut(at)?;
-            let mut messages = batch.messages.to_vec();
             if kind == 2 {
+                let mut messages = batch.messages.to_vec();
                 messages.last_mut()?.origin.0[0] ^= 1;
+                batch.messages = messages.try_into().unwrap();
             } else {
-                messages.remove(0);
+                // Well proven, but for the number that comes next.
+                let sent = &shards[batch.source.0 as usize - 1].batches[&batch.height.0];
+                *batch = sent.stretch(batch.source, batch.height, 1..sent.messages.len())?;
             }
-            batch.messages = messages.try_into().unwrap();
         }
         _ => {
             let commit = parent_commit.as_mut()?;

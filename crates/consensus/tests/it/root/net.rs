@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, U256};
 use anfs_consensus::root::{
-    ROOT_SERVE_MAX, RootConfig, RootCore, RootEffect, RootInput, RootLogRecord, RootState,
+    ROOT_SERVE_MAX, RootConfig, RootCore, RootCrypto, RootEffect, RootInput, RootLogRecord, RootState,
     genesis_root_header,
 };
 use anfs_primitives::{
@@ -48,6 +48,8 @@ pub(super) struct Process {
     pub(super) wake_ms: Option<u64>,
     /// Whom a twin reaches.
     pub(super) reach: Option<BTreeSet<RootSeat>>,
+    /// The newest root block that it has executed since it started.
+    pub(super) executed: Height,
     /// Height up to which its own shard has been decided for it.
     pub(super) knows: u64,
 }
@@ -170,6 +172,7 @@ impl Net {
                     skew_ms,
                     wake_ms: None,
                     reach,
+                    executed: Height::ZERO,
                     knows: 0,
                 });
             }
@@ -225,6 +228,10 @@ impl Net {
             Event::Certified { to, height } => self.certified(to, height),
             Event::Executed { to, block, height } => {
                 let execution = Box::new(self.roots[&block].execution.clone());
+                let process = &mut self.processes[to];
+                if process.core.is_some() {
+                    process.executed = process.executed.max(height);
+                }
                 self.step(to, RootInput::Executed { height, execution });
             }
             Event::Inbound { to, source, height } => {
@@ -350,6 +357,7 @@ impl Net {
         let lost = usize::try_from(self.rng.below(3)).unwrap();
         let process = &mut self.processes[index];
         process.core = None;
+        process.executed = Height::ZERO;
         let kept = process.blocks.len().saturating_sub(lost).max(process.durable);
         process.blocks.truncate(kept);
         if process.nature == Nature::Amnesiac {
@@ -425,11 +433,20 @@ impl Net {
         if height != Height(process.blocks.len() as u64 + 1) {
             return self.checks.fail(format!("{} skips to root block {height}", process.seat));
         }
+        if height > process.executed.next() {
+            return self
+                .checks
+                .fail(format!("{} takes root block {height} in, its parent not executed", process.seat));
+        }
         process.blocks.push(block.clone());
         let header = block.block.header.clone();
         if height.0 > self.chain.len() as u64 {
             let parent = &self.roots[&header.parent];
             self.checks.newest(self.now_ms, block, &self.shards, &parent.execution);
+            let crypto = FakeCrypto { own: self.processes[index].seat, keys: self.keys.clone() };
+            if block.block.parent_commit.as_ref().is_some_and(|commit| !crypto.verify_certificate(commit)) {
+                self.checks.fail(format!("root block {height} shows a false certificate of its parent"));
+            }
             let due = self.issuance.issued_at(header.timestamp_ms);
             let after = parent.next(&block.block, due, self.shards.len() as u64);
             self.roots.insert(header.hash(), after);

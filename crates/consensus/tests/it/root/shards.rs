@@ -149,7 +149,7 @@ impl Shard {
             }
         }
         if self.held > 100 && rng.chance(400) {
-            let messages = self.to_root(rng);
+            let messages = self.write_to_root(rng);
             left += messages.iter().map(|one| one.value().to::<u64>()).sum::<u64>();
             header.outbox_root = outbox_root(&messages);
             let batch = lane_batch(&messages, DomainId::ROOT).unwrap();
@@ -199,7 +199,7 @@ impl Shard {
     }
 
     /// A few messages to the root.
-    fn to_root(&mut self, rng: &mut Rng) -> Vec<CrossMessage> {
+    fn write_to_root(&mut self, rng: &mut Rng) -> Vec<CrossMessage> {
         let count = rng.between(1, 3);
         let lane = self.lanes.entry(DomainId::ROOT).or_default();
         let mut message = |_| {

@@ -109,6 +109,10 @@ fn swarm(seeds: std::ops::Range<u64>) -> Vec<(u64, Outcome)> {
                         break;
                     }
                     let outcome = run(seed);
+                    // What is wrong with one is enough to look at.
+                    if outcome.failed.is_some() {
+                        next.store(seeds.end, Ordering::Relaxed);
+                    }
                     outcomes.lock().unwrap().push((seed, outcome));
                 }
             });
