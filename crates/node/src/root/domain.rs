@@ -241,8 +241,8 @@ impl RootDomain {
     /// Hashes of the root blocks up to a height that contracts at that height can see.
     pub(super) fn hashes(&self, height: Height) -> BTreeMap<u64, B256> {
         let recent = self.recent.read();
-        let visible = recent.blocks.iter().rev().skip_while(|block| block.header.height >= height);
-        let visible = visible.take(anfs_execution::ANCESTORS_VISIBLE as usize);
+        let oldest = Height(height.0.saturating_sub(anfs_execution::ANCESTORS_VISIBLE));
+        let visible = recent.blocks.iter().filter(|block| (oldest..height).contains(&block.header.height));
         visible.map(|block| (block.header.height.0, block.header.root_reference.hash)).collect()
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anfs_crypto::outbox::outbox_root;
 use anfs_execution::root::{RootOutcome, run_root};
-use anfs_execution::{BlockEnv, DomainEnv};
+use anfs_execution::{ANCESTORS_VISIBLE, BlockEnv, DomainEnv};
 use anfs_primitives::{
     BlockCrossing, ChainSpec, DomainId, DomainMap, Height, RootBlock, RootExecution, RootHash, RootSeat,
     SealedRootHeader, ShardHeader, Slot, encode,
@@ -26,9 +26,6 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::domain::RootExecuted;
 use crate::error::NodeError;
 use crate::genesis;
-
-/// Block hashes that contracts of the root can see.
-const HASHES_VISIBLE: usize = anfs_execution::ANCESTORS_VISIBLE as usize;
 
 /// See the module docs.
 #[derive(Debug)]
@@ -106,9 +103,8 @@ impl RootMachine {
         let done = account(outcome, state.root(), issued, base_fee);
         self.head = Arc::new(executed(&self.blank, place(&self.spec, header), header, state, done));
         self.hashes.insert(header.height.0, header.hash());
-        while self.hashes.len() > HASHES_VISIBLE {
-            self.hashes.pop_first();
-        }
+        let oldest = header.height.next().0.saturating_sub(ANCESTORS_VISIBLE);
+        self.hashes = self.hashes.split_off(&oldest);
         Ok(self.head.clone())
     }
 

@@ -160,6 +160,9 @@ impl NetworkInfo for Network {
             timestamp_ms: 5,
             references_root: B256::ZERO,
             tips: Default::default(),
+            inbound_root: B256::ZERO,
+            parent_commit: B256::ZERO,
+            execution: Default::default(),
             supply: Default::default(),
         };
         Ok((height < Height(9)).then(|| RootHeaderReport { header: header.seal(), certificate: None }))
