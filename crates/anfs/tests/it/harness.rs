@@ -212,10 +212,6 @@ impl Rpc {
     }
 
     /// Waits for a receipt by asking again and again; the number of asks is bounded.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a pause between questions, which leaves the devnet its processor"
-    )]
     pub(crate) fn receipt(&self, hash: &str) -> Value {
         for _ in 0..ASKS {
             let receipt = self.call("eth_getTransactionReceipt", json!([hash]));
