@@ -150,12 +150,7 @@ impl Committer {
         if newest.0 < self.flushed.0 + FLUSH_EVERY + lag {
             return;
         }
-        let behind = Height(newest.0 - lag);
-        // A seat that serves nobody holds fewer states, and nobody misses them.
-        let flush = match self.context.chain.state(behind) {
-            Some(state) => Flush { height: behind, state },
-            None => Flush { height: newest, state: state.clone() },
-        };
+        let flush = last_flush(&self.context, newest, state.clone(), self.root.is_some());
         let height = flush.height;
         // A flush that is still running keeps its inbox full: this one is skipped, a later one catches up.
         if self.flusher.offer(flush) {
@@ -182,6 +177,16 @@ impl Committer {
         if !dropped.is_empty() {
             tracing::debug!(count = dropped.len(), "transactions left the pool unpaid or too old");
         }
+    }
+}
+
+/// The last state to be flushed when the newest is this one: itself, or where there is a root one that stays behind.
+pub(crate) fn last_flush(context: &SeatContext, newest: Height, state: WorldState, root: bool) -> Flush {
+    let behind = Height(newest.0.saturating_sub(if root { FINALITY_LAG } else { 0 }));
+    // A seat that serves nobody holds fewer states, and nobody misses them.
+    match context.chain.state(behind) {
+        Some(state) => Flush { height: behind, state },
+        None => Flush { height: newest, state },
     }
 }
 

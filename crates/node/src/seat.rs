@@ -21,11 +21,11 @@ use crate::backend::describe_hold;
 use crate::builder::{Builder, SlotInbox};
 use crate::chain::{ChainLimits, ChainView, chain_block};
 use crate::clock::Clock;
-use crate::committer::{CommitInbox, Committer};
+use crate::committer::{CommitInbox, Committer, last_flush};
 use crate::context::{ExecutedBlocks, HeadAccounts, Health, SeatContext, SharedPool, Standing};
 use crate::engine::{Engine, EngineEvent, EngineInbox};
 use crate::error::NodeError;
-use crate::flusher::{Flush, FlushInbox, OnDisk, run_flusher};
+use crate::flusher::{FlushInbox, OnDisk, run_flusher};
 use crate::genesis;
 use crate::inbox::Inbox;
 use crate::liar::Liar;
@@ -356,7 +356,11 @@ impl Seat {
         } else {
             self.context.chain.head_state()
         };
-        self.inboxes.flushes.push(Flush { height: head.0.header.height, state: head.1 });
+        let last = last_flush(&self.context, head.0.header.height, head.1, self.root.is_some());
+        // What is on disk already is no news.
+        if last.height > self.context.store.flushed_height() {
+            self.inboxes.flushes.push(last);
+        }
         self.close_and_join("flusher", &self.inboxes.flushes.clone());
     }
 
