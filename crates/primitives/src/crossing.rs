@@ -389,7 +389,7 @@ mod tests {
         let map = DomainMap::new(4);
         let mut residents = [0u32; 4];
         for i in 0..4000u64 {
-            residents[map.home(&Address::left_padding_from(&i.to_be_bytes())).0 as usize - 1] += 1;
+            residents[map.home(&Address::left_padding_from(&(i << 16).to_be_bytes())).0 as usize - 1] += 1;
         }
         assert!(residents.iter().all(|count| (900..1100).contains(count)), "{residents:?}");
     }

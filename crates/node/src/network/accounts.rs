@@ -23,6 +23,7 @@ use super::block::Domains;
 use super::record::DomainRow;
 use crate::error::NodeError;
 use crate::genesis;
+use crate::root::RootDomain;
 
 /// Leaves that are put into the trie at once when all of them are gathered.
 const GATHERED_AT_ONCE: usize = 1 << 16;
@@ -56,11 +57,12 @@ impl fmt::Debug for Newest {
 
 impl Accounts {
     /// The accounts that a network begins with.
-    pub(crate) fn genesis(spec: &ChainSpec) -> Result<Self, NodeError> {
+    pub(crate) fn genesis(spec: &ChainSpec, root: &RootDomain) -> Result<Self, NodeError> {
         let domains = (1u32..).map(DomainId).zip(&spec.shards).map(|(domain, _)| domain);
         let states = domains.map(|domain| Ok((domain, genesis::first_header(spec, domain)?.1)));
-        let root = std::iter::once(genesis::root_state(spec).map(|state| (DomainId::ROOT, state)));
-        let states = root.chain(states).collect::<Result<States, NodeError>>()?;
+        let of_root = root.state_at(Height::ZERO).or_else(|_| genesis::root_state(spec));
+        let of_root = std::iter::once(of_root.map(|state| (DomainId::ROOT, state)));
+        let states = of_root.chain(states).collect::<Result<States, NodeError>>()?;
         let homes = Homes::new(spec.shards.len());
         let trie = homes.gather(&states)?;
         let tips = states.keys().map(|domain| (*domain, Height::ZERO)).collect();

@@ -99,7 +99,7 @@ impl NetworkView {
             first: 1,
         };
         let log = RecordLog::open(disk, &options)?;
-        let accounts = Accounts::genesis(&spec)?;
+        let accounts = Accounts::genesis(&spec, root.domain())?;
         let genesis = Arc::new(genesis_block(&spec, root.genesis(), accounts.root()));
         let view = Self {
             domains: Domains { root: root.domain().clone(), shards },

@@ -52,11 +52,12 @@ impl RootExecuted {
     pub(crate) fn made_up(
         spec: &ChainSpec,
         header: &SealedRootHeader,
+        state: WorldState,
         crossing: anfs_primitives::BlockCrossing,
     ) -> Self {
         let blank = super::machine::blank(spec);
         let done = (RootExecution::default(), crossing);
-        super::machine::executed(&blank, (Address::ZERO, Slot::ZERO), header, WorldState::empty(), done)
+        super::machine::executed(&blank, (Address::ZERO, Slot::ZERO), header, state, done)
     }
 }
 
@@ -219,7 +220,7 @@ impl RootDomain {
     }
 
     /// The state after a block, or the oldest height whose state is held.
-    pub(super) fn state_at(&self, height: Height) -> Result<WorldState, Height> {
+    pub(crate) fn state_at(&self, height: Height) -> Result<WorldState, Height> {
         self.outcome_at(height).map(|(state, _)| state)
     }
 

@@ -97,7 +97,12 @@ fn decide(scene: &Scene, addresses: &[Address], steps: &[Step]) {
 /// The account of an address where it lives, from the newest states.
 fn lives(scene: &Scene, address: &Address) -> Option<TrieAccount> {
     let at = |domain: DomainId| {
-        let state = scene.shard(domain.0).last_state();
+        let state = match domain {
+            DomainId::ROOT => {
+                scene.root.domain().state_at(scene.root.domain().newest().header.height).unwrap()
+            }
+            _ => scene.shard(domain.0).last_state(),
+        };
         let AccountInfo { nonce, balance, code_hash } = state.account(address).unwrap()?;
         Some(TrieAccount::new(nonce, balance, state.storage_root(address).unwrap()?, code_hash))
     };
@@ -105,7 +110,7 @@ fn lives(scene: &Scene, address: &Address) -> Option<TrieAccount> {
     let is_route = |account: &TrieAccount, to: &DomainId| {
         (account.nonce, account.balance, account.code_hash) == (1, U256::ZERO, keccak256(route_code(*to)))
     };
-    let mut domains = (1u32..).map(DomainId).take(scene.shards.len());
+    let mut domains = (0u32..).map(DomainId).take(scene.shards.len() + 1);
     match home.and_then(|account| domains.find(|to| is_route(&account, to))) {
         Some(to) => at(to),
         None => home,

@@ -25,7 +25,7 @@ use parking_lot::RwLock;
 use tempfile::TempDir;
 
 use crate::error::NodeError;
-use crate::genesis::first_header;
+use crate::genesis::{first_header, root_state};
 use crate::network::follow::Progress;
 use crate::network::{DomainChain, NetworkFollower, NetworkSources, NetworkView};
 use crate::root::{RootChain, RootDomain, RootExecuted};
@@ -206,13 +206,15 @@ impl ChainReader for FakeShard {
 impl Scene {
     pub(super) fn new(shards: u32) -> Self {
         let mut spec = (*testing::spec()).clone();
+        spec.accounts.extend(anfs_execution::system::root_accounts());
         spec.shards = vec![spec.shards[0].clone(); shards as usize];
         let folder = TempDir::new().unwrap();
         let genesis = |domain| first_header(&spec, DomainId(domain)).unwrap();
         let chains: Vec<_> = (1..=shards).map(|domain| FakeShard::new(genesis(domain))).collect();
         let spec = Arc::new(spec);
         let header = root_header(Height::ZERO, B256::ZERO, &chains).seal();
-        let first = RootExecuted::made_up(&spec, &header, BlockCrossing::default());
+        let accounts = root_state(&spec).unwrap();
+        let first = RootExecuted::made_up(&spec, &header, accounts, BlockCrossing::default());
         let domain = Arc::new(RootDomain::new(spec.clone(), &first));
         let root = Arc::new(RootChain::new(header, domain));
         let view = NetworkView::open(sources(&spec, &root, &chains, index(&folder)), &SystemDisk);
@@ -297,7 +299,9 @@ impl Scene {
             signature: BlsSignature::ZERO,
         };
         let crossing = crossing_of(content.arrivals, content.sent);
-        self.root.domain().publish(&RootExecuted::made_up(&self.spec, &header, crossing));
+        let domain = self.root.domain();
+        let accounts = domain.state_at(domain.newest().header.height).unwrap();
+        domain.publish(&RootExecuted::made_up(&self.spec, &header, accounts, crossing));
         let block = Arc::new(RootBlock {
             header,
             references: references.try_into().unwrap(),
@@ -340,7 +344,8 @@ impl Scene {
     pub(super) fn restart_root(&mut self) {
         let first = self.root.block(Height(1)).unwrap().unwrap();
         let genesis = self.root.genesis().clone();
-        let executed = RootExecuted::made_up(&self.spec, &genesis, BlockCrossing::default());
+        let accounts = root_state(&self.spec).unwrap();
+        let executed = RootExecuted::made_up(&self.spec, &genesis, accounts, BlockCrossing::default());
         let domain = Arc::new(RootDomain::new(self.spec.clone(), &executed));
         self.root = Arc::new(RootChain::new(genesis, domain));
         self.reopen();
