@@ -182,13 +182,15 @@ impl RootRecord {
         self.votes.get(&(height, view, kind))
     }
 
-    /// The highest view of a height that it has signed anything in.
+    /// The highest view of a height that it has signed anything in, or holds a PrepareCert of: a crash may come between the
+    /// record of the certificate and that of the commit, and who names the one must not be in an earlier view.
     pub(super) fn highest_view(&self, height: Height) -> View {
         let votes = self.votes.range((height, View::ZERO, CertificateKind::Fast)..);
         let votes = votes.take_while(|((at, ..), _)| *at == height).map(|((_, view, _), _)| *view);
         let proposals = self.proposals.range((height, View::ZERO)..);
         let proposals = proposals.take_while(|((at, _), _)| *at == height).map(|((_, view), _)| *view);
-        votes.chain(proposals).chain(self.left(height)).fold(self.opened(height), View::max)
+        let prepared = self.prepared(height).map(|certificate| certificate.target.view);
+        votes.chain(proposals).chain(self.left(height)).chain(prepared).fold(self.opened(height), View::max)
     }
 
     /// A block of the log.

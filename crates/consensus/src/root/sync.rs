@@ -117,10 +117,14 @@ impl RootCore {
         if !next.map_or(Ok(false), |block| self.may_follow(&block))? {
             return Ok(false);
         }
-        let Some((from, decided)) = self.fetched.remove(&self.height()) else { return Ok(false) };
+        let Some((from, mut decided)) = self.fetched.remove(&self.height()) else { return Ok(false) };
         let hash = decided.block.header.hash();
         let after = match self.round.bodies.remove(&hash) {
-            Some(body) => Some(body.after),
+            Some(body) => {
+                // Nobody has looked at the shard certificates in the sender's copy; in this one somebody has.
+                decided.block = body.block;
+                Some(body.after)
+            }
             None => self.follows(from, &decided.block, effects)?,
         };
         let Some(after) = after else { return Ok(false) };

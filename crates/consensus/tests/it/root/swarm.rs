@@ -149,6 +149,16 @@ fn no_seed_breaks_the_root() {
     }
 }
 
+/// Runs that once met something rare.
+#[test]
+fn seeds_that_are_worth_keeping() {
+    for (seed, what) in
+        [(698, "a crash between a PrepareCert's record and that of the commit that answers it")]
+    {
+        assert_eq!(run(seed).failed, None, "seed {seed}: {what}");
+    }
+}
+
 #[test]
 fn a_seed_gives_one_run() {
     for seed in 0..20 {
