@@ -143,7 +143,7 @@ impl Drop for Devnet {
 /// Lets time pass: between two questions of a client that has no other way to learn of an event, or between two blows.
 #[expect(clippy::disallowed_methods, reason = "no event to wait for; whoever pauses in a loop bounds it")]
 pub(crate) fn pause(time: Duration) {
-    std::thread::sleep(time);
+    thread::sleep(time);
 }
 
 /// A JSON-RPC client.
