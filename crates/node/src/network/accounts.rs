@@ -27,8 +27,6 @@ use crate::root::RootDomain;
 
 /// Leaves that are put into the trie at once when all of them are gathered.
 const GATHERED_AT_ONCE: usize = 1 << 16;
-/// Blocks whose states are not there before everything is gathered anew: their differences would be most of it.
-const MISSED_MAX: u64 = 64;
 
 /// The state of each domain.
 type States = BTreeMap<DomainId, WorldState>;
@@ -95,8 +93,8 @@ impl Accounts {
             (0u32..).map(DomainId).zip(rows).map(|(domain, row)| (domain, row.tip)).collect();
         let Some(states) = self.states(&tips, domains) else {
             tracing::debug!(%height, "a domain's state is gone: the state root is not known here");
-            self.newest =
-                self.newest.take().filter(|newest| height.0.saturating_sub(newest.height.0) < MISSED_MAX);
+            // States keep the folder of the seat that they are of open, and that seat may be about to start again.
+            self.forget();
             return None;
         };
         let followed = self.newest.take().and_then(|newest| {
