@@ -25,6 +25,10 @@ use crate::verified::Verified;
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
 /// How often it looks.
 const RELEASE_LOOKS: u32 = 500;
+/// How long a start waits between two tries to open the seat's folder.
+const FREE_WAIT: Duration = Duration::from_millis(100);
+/// How often it tries.
+const FREE_LOOKS: u32 = 200;
 
 /// Where and of what the seats of a shard are made.
 #[derive(Debug)]
@@ -64,6 +68,18 @@ impl Plan {
         };
         let transport: Arc<dyn Transport> = self.hub.clone();
         Seat::start(&config, &transport)
+    }
+
+    /// Starts a seat whose old states others may still hold, which keep its folder open: until they are replaced by those
+    /// of the seat that serves now, within a few blocks.
+    fn start_when_free(&self, seat: SeatIndex) -> Result<Seat, NodeError> {
+        for _ in 0..FREE_LOOKS {
+            if let Ok(started) = self.start(seat, false) {
+                return Ok(started);
+            }
+            std::thread::park_timeout(FREE_WAIT);
+        }
+        self.start(seat, false)
     }
 
     /// Seats that hold enough of the chain to serve it at once: the first generator, and as many heirs as
@@ -250,7 +266,7 @@ impl DevnetControl for ShardGroup {
             }
             std::thread::park_timeout(RELEASE_WAIT);
         }
-        let started = self.plan.start(seat, false)?;
+        let started = self.plan.start_when_free(seat)?;
         self.places.lock()[usize::from(seat.0)] = Place::Running(started);
         tracing::info!(%seat, "seat {seat} was started again");
         Ok(())
