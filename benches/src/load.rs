@@ -36,7 +36,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// The shape of a load.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Shape {
-    /// Senders, each with its own nonces.
+    /// Senders, each with its own nonces; as many of each shard.
     #[arg(long, default_value_t = 500)]
     pub(crate) senders: u32,
     /// Transactions in all.
@@ -48,7 +48,7 @@ pub(crate) struct Shape {
     /// Calls in one HTTP request.
     #[arg(long, default_value_t = 100)]
     pub(crate) batch: usize,
-    /// Connections.
+    /// Connections for each shard, which bring what its own accounts send.
     #[arg(long, default_value_t = 4)]
     pub(crate) connections: usize,
     /// Shards of the network: what `spread` goes by.
@@ -57,6 +57,17 @@ pub(crate) struct Shape {
     /// Who pays whom.
     #[arg(skip = Spread::Any)]
     pub(crate) spread: Spread,
+}
+
+impl Shape {
+    fn lanes(&self) -> usize {
+        self.connections * self.shards.max(1) as usize
+    }
+
+    /// Funded accounts among which there are enough senders of each shard.
+    pub(crate) fn accounts(&self) -> u32 {
+        if self.shards > 1 { 2 * self.senders } else { self.senders }
+    }
 }
 
 /// Which shards transfers lead to.
@@ -151,6 +162,28 @@ pub(crate) fn wallets(count: u32) -> eyre::Result<Vec<PrivateKeySigner>> {
         .collect()
 }
 
+/// The senders, and the connection of each: a load is of the same shape for each shard, however many there are.
+fn senders(shape: &Shape) -> eyre::Result<(Vec<PrivateKeySigner>, Vec<usize>)> {
+    let shards = shape.shards.max(1) as usize;
+    let (each, map) = (shape.senders as usize / shards, DomainMap::new(shape.shards.max(1)));
+    let mut found = vec![0; shards];
+    let (mut chosen, mut lane_of) = (Vec::new(), Vec::new());
+    for wallet in wallets(shape.accounts())? {
+        let shard = map.home(&wallet.address()).0.saturating_sub(1) as usize;
+        if found[shard] < each {
+            lane_of.push(found[shard] % shape.connections * shards + shard);
+            found[shard] += 1;
+            chosen.push(wallet);
+        }
+    }
+    ensure!(
+        found.iter().all(|count| *count == each),
+        "{} accounts are too few for {each} senders of each of {shards} shards",
+        shape.accounts()
+    );
+    Ok((chosen, lane_of))
+}
+
 /// Signs the whole load ahead, so that signing costs nothing while the clock runs.
 pub(crate) async fn sign(url: &str, shape: &Shape, payload: &Payload) -> eyre::Result<Signed> {
     ensure!(
@@ -159,13 +192,13 @@ pub(crate) async fn sign(url: &str, shape: &Shape, payload: &Payload) -> eyre::R
     );
     let mut client = Client::connect(url).await?;
     let chain_id = client.quantity("eth_chainId", json!([])).await?;
-    let wallets = wallets(shape.senders)?;
+    let (wallets, lane_of) = senders(shape)?;
     let mut nonces = Vec::with_capacity(wallets.len());
     for wallet in &wallets {
         let params = json!([wallet.address(), "latest"]);
         nonces.push(client.quantity("eth_getTransactionCount", params).await?);
     }
-    let each = shape.transactions / shape.senders;
+    let each = shape.transactions / wallets.len().max(1) as u32;
     let queues: Vec<Vec<(B256, EthBytes)>> = wallets
         .par_iter()
         .zip(&nonces)
@@ -176,11 +209,11 @@ pub(crate) async fn sign(url: &str, shape: &Shape, payload: &Payload) -> eyre::R
                 .collect()
         })
         .collect::<eyre::Result<_>>()?;
-    let mut lanes = vec![Vec::new(); shape.connections];
+    let mut lanes = vec![Vec::new(); shape.lanes()];
     // Round robin over senders, each sender on one connection: nonces arrive in order.
     for n in 0..each as usize {
         for (sender, queue) in queues.iter().enumerate() {
-            lanes[sender % shape.connections].push(queue[n].clone());
+            lanes[lane_of[sender]].push(queue[n].clone());
         }
     }
     Ok(Signed { lanes })
@@ -283,9 +316,11 @@ async fn send_lane(
     started: Instant,
 ) -> eyre::Result<Vec<(B256, Instant)>> {
     let mut sent = Vec::with_capacity(signed.lanes[lane].len());
+    // Connections take turns: were they in step, all would send at once and then nobody.
+    let turn = batch as f64 * lane as f64 / signed.lanes.len() as f64;
     for chunk in signed.lanes[lane].chunks(batch) {
         if let Some(pace) = pace {
-            let due = started + Duration::from_secs_f64(sent.len() as f64 / pace);
+            let due = started + Duration::from_secs_f64((turn + sent.len() as f64) / pace);
             tokio::time::sleep_until(due.into()).await;
         }
         let body = batch_body(chunk);

@@ -14,6 +14,8 @@ use crate::report::print_table;
 
 /// How long the CPU time of an idle network is counted.
 const IDLE: Duration = Duration::from_secs(5);
+/// Transfers in one request.
+const BATCH: usize = 25;
 /// A transfer within its shard may cost this much of what it costs in a network of one shard.
 const LOCAL_BAR: f64 = 1.15;
 /// A transfer across shards may cost this much of one within.
@@ -121,18 +123,17 @@ pub(crate) async fn scaling(args: ScalingArgs) -> Result<()> {
 }
 
 async fn measure(args: &ScalingArgs, shards: u32, spread: Spread) -> Result<Cost> {
-    let senders = args.senders * shards;
-    let server = start(&args.anfs, shards, args.verifiers, 250, senders).await?;
-    let rate = args.rate * shards;
+    let (senders, rate) = (args.senders * shards, args.rate * shards);
     let shape = Shape {
         senders,
         transactions: rate * args.seconds,
         recipients: 2_000 * shards,
-        batch: 100,
+        batch: BATCH,
         connections: 4,
         shards,
         spread,
     };
+    let server = start(&args.anfs, shards, args.verifiers, 250, shape.accounts()).await?;
     let signed = Arc::new(sign(&server.url, &shape, &Payload::Transfer).await?);
     let before = (server.cpu()?, Instant::now());
     tokio::time::sleep(IDLE).await;

@@ -504,7 +504,7 @@ pub(crate) fn make_core(
     let shard = &config.spec.shards[config.domain.0.saturating_sub(1) as usize];
     let own = Some((config.seat, config.key.clone()));
     let inner = BlsCrypto::from_spec(own, shard, config.entropy).map_err(ConsensusError::from)?;
-    let crypto = SharedCrypto { inner, verified: config.verified.clone() };
+    let crypto = SharedCrypto { inner, domain: config.domain, verified: config.verified.clone() };
     let head = context.chain.head();
     let reach = context.group.reach() as u64;
     let first = head.header.height.0.saturating_sub(reach) + 1;

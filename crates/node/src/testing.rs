@@ -39,8 +39,8 @@ pub(crate) struct Scene {
     _folder: TempDir,
 }
 
-pub(crate) fn spec() -> Arc<ChainSpec> {
-    let choices = GenesisChoices {
+pub(crate) fn choices() -> GenesisChoices {
+    GenesisChoices {
         chain_id: 7,
         shards: 1,
         verifiers: 4,
@@ -50,8 +50,11 @@ pub(crate) fn spec() -> Arc<ChainSpec> {
         balance: 1_000,
         block_gas_limit: 30_000_000,
         genesis_time_ms: 0,
-    };
-    Arc::new(devnet_spec(&choices).unwrap())
+    }
+}
+
+pub(crate) fn spec() -> Arc<ChainSpec> {
+    Arc::new(devnet_spec(&choices()).unwrap())
 }
 
 impl Scene {

@@ -12,9 +12,9 @@ use alloy_primitives::{B256, keccak256};
 use anfs_consensus::root::{BlsRootCrypto, RootCrypto};
 use anfs_consensus::{BlsCrypto, CryptoError, VoteCrypto};
 use anfs_primitives::{
-    BlsSignature, Certificate, CertificateKind, Fault, NewView, Proposal, RootCertificate, RootSeat,
-    RootTally, RootTimeout, SealedHeader, SeatIndex, ShardReference, SignedRootTimeout, SignedViewChange,
-    SignedVote, TimeoutCertificate, ViewChange, VoteKind, VoteTarget, encode,
+    BlsSignature, Certificate, CertificateKind, DomainId, Fault, NewView, Proposal, RootCertificate,
+    RootSeat, RootTally, RootTimeout, SealedHeader, SeatIndex, ShardReference, SignedRootTimeout,
+    SignedViewChange, SignedVote, TimeoutCertificate, ViewChange, VoteKind, VoteTarget, encode,
 };
 use borsh::BorshSerialize;
 use parking_lot::Mutex;
@@ -87,11 +87,32 @@ fn digest(kind: &str, of: &impl BorshSerialize) -> B256 {
     keccak256(bytes)
 }
 
+/// The question whether so many verifiers of a shard have signed a certificate.
+fn certificate_digest(domain: DomainId, quorum: usize, certificate: &Certificate) -> B256 {
+    digest("certificate", &(domain, quorum as u64, certificate))
+}
+
 /// The root's signatures of one seat, verified once a process.
 #[derive(Debug)]
 pub(crate) struct SharedRootCrypto {
     pub(crate) inner: BlsRootCrypto,
+    /// Verifiers that decide a shard's block together.
+    pub(crate) quorum: usize,
     pub(crate) verified: Arc<Verified>,
+}
+
+impl SharedRootCrypto {
+    /// The question about a shard block's certificate. The shard has asked it too, unless it is of a kind that decides
+    /// nothing and is no good here.
+    fn reference(&self, reference: &ShardReference) -> B256 {
+        let certificate = &reference.certificate;
+        let domain = certificate.target.domain;
+        if certificate.kind.decides() {
+            certificate_digest(domain, self.quorum, certificate)
+        } else {
+            digest("shard reference", certificate)
+        }
+    }
 }
 
 impl RootCrypto for SharedRootCrypto {
@@ -141,8 +162,7 @@ impl RootCrypto for SharedRootCrypto {
     }
 
     fn verify_references(&self, references: &[&ShardReference]) -> Vec<usize> {
-        let digests: Vec<B256> =
-            references.iter().map(|one| digest("shard reference", &one.certificate)).collect();
+        let digests: Vec<B256> = references.iter().map(|one| self.reference(one)).collect();
         let check = || {
             self.verified.find_bad(&digests, |fresh| {
                 let fresh: Vec<&ShardReference> = fresh.iter().map(|at| references[*at]).collect();
@@ -161,6 +181,8 @@ impl RootCrypto for SharedRootCrypto {
 #[derive(Debug)]
 pub(crate) struct SharedCrypto {
     pub(crate) inner: BlsCrypto,
+    /// The shard, whose keys the answers depend on.
+    pub(crate) domain: DomainId,
     pub(crate) verified: Arc<Verified>,
 }
 
@@ -180,7 +202,7 @@ impl VoteCrypto for SharedCrypto {
     }
 
     fn verify_proposal(&self, proposal: &Proposal) -> bool {
-        let digest = digest("proposal", proposal);
+        let digest = digest("proposal", &(self.domain, proposal));
         self.verified.ask(digest, || self.inner.verify_proposal(proposal))
     }
 
@@ -192,7 +214,7 @@ impl VoteCrypto for SharedCrypto {
     ) -> Vec<usize> {
         let digests: Vec<B256> = votes
             .iter()
-            .map(|(index, signature)| digest("vote", &(kind, target, *index as u64, signature)))
+            .map(|(index, signature)| digest("vote", &(self.domain, kind, target, *index as u64, signature)))
             .collect();
         self.verified.find_bad(&digests, |fresh| {
             let fresh: Vec<(usize, BlsSignature)> = fresh.iter().map(|at| votes[*at]).collect();
@@ -210,7 +232,7 @@ impl VoteCrypto for SharedCrypto {
     }
 
     fn verify_certificate(&self, quorum: usize, certificate: &Certificate) -> bool {
-        let digest = digest("certificate", &(quorum as u64, certificate));
+        let digest = certificate_digest(self.domain, quorum, certificate);
         self.verified.ask(digest, || self.inner.verify_certificate(quorum, certificate))
     }
 
@@ -219,7 +241,7 @@ impl VoteCrypto for SharedCrypto {
     }
 
     fn verify_view_change(&self, signed: &SignedViewChange) -> bool {
-        let digest = digest("view change", signed);
+        let digest = digest("view change", &(self.domain, signed));
         self.verified.ask(digest, || self.inner.verify_view_change(signed))
     }
 

@@ -135,7 +135,8 @@ impl RootSide {
         let verified = context.verified.clone();
         let log = recovered.votes.iter().map(|record| RootLogRecord::from_bytes(record));
         let log = log.collect::<Result<_, _>>().map_err(|error| NodeError::SigningLog(error.to_string()))?;
-        let crypto: Arc<dyn RootCrypto> = Arc::new(SharedRootCrypto { inner, verified });
+        let quorum = usize::from(spec.quorum());
+        let crypto: Arc<dyn RootCrypto> = Arc::new(SharedRootCrypto { inner, quorum, verified });
         let voting = if recovered.unsure { None } else { Some(seat) };
         if recovered.unsure {
             tracing::warn!(%seat, "the record of what the seat signed for the root is lost: it watches the root for a while");

@@ -2,10 +2,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use anfs_primitives::{BlockHash, DomainId, Epoch, Height, NetworkId, View};
+use anfs_primitives::{BlockHash, ChainSpec, Epoch, Height, NetworkId, View};
+use anfs_state::EMPTY_ROOT;
 
 use super::*;
-use crate::genesis::{DEFAULT_MNEMONIC, seat_key};
+use crate::genesis::{DEFAULT_MNEMONIC, GenesisChoices, devnet_spec, seat_key};
 use crate::testing;
 
 const SHARD: DomainId = DomainId(1);
@@ -14,7 +15,7 @@ fn crypto(seat: u16, verified: &Arc<Verified>) -> SharedCrypto {
     let seat = SeatIndex(seat);
     let own = Some((seat, seat_key(DEFAULT_MNEMONIC, SHARD, seat)));
     let inner = BlsCrypto::from_spec(own, &testing::spec().shards[0], [3; 32]).unwrap();
-    SharedCrypto { inner, verified: verified.clone() }
+    SharedCrypto { inner, domain: SHARD, verified: verified.clone() }
 }
 
 fn target(block: u8) -> VoteTarget {
@@ -103,4 +104,43 @@ fn a_certificate_known_with_one_quorum_is_not_with_a_higher_one() {
     let forged = Certificate { target: target(2), ..certificate };
     assert!(!seats[1].verify_certificate(3, &forged));
     assert!(seats[2].verify_certificate(3, &certificate));
+}
+
+fn networks_spec(shards: u32) -> ChainSpec {
+    let choices = GenesisChoices { shards, ..testing::choices() };
+    devnet_spec(&choices).unwrap()
+}
+
+/// Signed by the quorum of a shard's verifiers, and found good by it, whatever shard the target names.
+fn certify(signing: &[SharedCrypto], kind: CertificateKind, target: VoteTarget) -> ShardReference {
+    let votes: Vec<(usize, BlsSignature)> = (1u16..=3)
+        .zip(signing)
+        .map(|(seat, crypto)| {
+            let vote = crypto.sign_vote(SeatIndex(seat), kind.vote(), &target, None).unwrap();
+            (usize::from(seat) - 1, vote.signature)
+        })
+        .collect();
+    let certificate = signing[0].aggregate(kind, &target, &votes).unwrap();
+    assert!(signing[0].verify_certificate(3, &certificate));
+    let header = networks_spec(2).genesis_header(target.domain, EMPTY_ROOT, EMPTY_ROOT).seal();
+    ShardReference { header, certificate }
+}
+
+#[test]
+fn the_root_knows_what_a_shard_has_verified_and_nothing_more() {
+    let verified = Arc::default();
+    let shard: Vec<SharedCrypto> = (1..=4).map(|seat| crypto(seat, &verified)).collect();
+    let spec = networks_spec(2);
+    let inner = BlsRootCrypto::from_spec(None, &spec, [4; 32]).unwrap();
+    let quorum = usize::from(spec.quorum());
+    let root = SharedRootCrypto { inner, quorum, verified: verified.clone() };
+
+    let good = certify(&shard, CertificateKind::Commit, target(1));
+    assert!(verified.knows(&root.reference(&good)), "it is not verified again");
+    assert!(root.verify_references(&[&good]).is_empty());
+
+    let undecided = certify(&shard, CertificateKind::Prepare, target(2));
+    assert_eq!(root.verify_references(&[&good, &undecided]), [1], "a prepared block is not decided");
+    let elsewhere = certify(&shard, CertificateKind::Commit, VoteTarget { domain: DomainId(2), ..target(3) });
+    assert_eq!(root.verify_references(&[&elsewhere, &good]), [0], "shard 1 cannot decide for shard 2");
 }
