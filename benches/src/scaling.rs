@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use eyre::{Result, WrapErr, ensure, eyre};
+use eyre::{Result, WrapErr, ensure};
 use plotters::prelude::*;
 
 use crate::latency::start;
@@ -39,8 +39,8 @@ pub(crate) struct ScalingArgs {
     /// How long each load lasts, in seconds.
     #[arg(long, default_value_t = 12)]
     seconds: u32,
-    /// Rounds through all networks; of each the median counts.
-    #[arg(long, default_value_t = 3)]
+    /// Rounds through all networks; of each figure, and of each ratio within a round, the median counts.
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Accounts that send, for each shard.
     #[arg(long, default_value_t = 100)]
@@ -61,12 +61,12 @@ struct Cost {
     net_us: f64,
 }
 
-/// A network and a load, with the median of what was measured.
+/// A network and a load, with the median of what a transfer took in µs.
 #[derive(Debug)]
 struct Row {
     shards: u32,
     spread: Spread,
-    cost: Cost,
+    whole_us: f64,
 }
 
 pub(crate) async fn scaling(args: ScalingArgs) -> Result<()> {
@@ -80,44 +80,51 @@ pub(crate) async fn scaling(args: ScalingArgs) -> Result<()> {
         .flat_map(|shards| [(*shards, Spread::Local), (*shards, Spread::Across)])
         .filter(|(shards, spread)| *shards > 1 || *spread == Spread::Local)
         .collect();
+    ensure!(!loads.is_empty(), "give at least one number of shards");
     let mut samples: Vec<Vec<Cost>> = vec![Vec::new(); loads.len()];
     for _ in 0..args.rounds.max(1) {
         for ((shards, spread), samples) in loads.iter().zip(&mut samples) {
             samples.push(measure(&args, *shards, *spread).await?);
         }
     }
-    let rows = loads.into_iter().zip(samples);
-    let rows: Vec<Row> =
-        rows.map(|((shards, spread), samples)| Row { shards, spread, cost: median(&samples) }).collect();
-    let first = rows.first().ok_or_else(|| eyre!("give at least one number of shards"))?.cost.whole_us;
+    // Of each round by itself: a machine that gets slower meanwhile does so for all loads of a round.
+    let ratio = |at: usize, to: usize| {
+        let pairs = samples[at].iter().zip(&samples[to]);
+        median(pairs.map(|(one, other)| one.whole_us / other.whole_us).collect())
+    };
     let mut table = vec![
         ["shards", "transfers", "idle % of a core", "µs/tx", "µs/tx less idle", "× first", "× local"]
             .map(str::to_owned)
             .to_vec(),
     ];
-    let mut over = Vec::new();
-    for row in &rows {
-        let local = rows.iter().find(|other| other.shards == row.shards).map_or(first, |it| it.cost.whole_us);
-        let (by_first, by_local) = (row.cost.whole_us / first, row.cost.whole_us / local);
-        let name = if row.spread == Spread::Local { "local" } else { "across" };
-        let within = if row.spread == Spread::Local { by_first <= LOCAL_BAR } else { by_local <= ACROSS_BAR };
+    let (mut rows, mut over) = (Vec::new(), Vec::new());
+    for (at, (shards, spread)) in loads.iter().copied().enumerate() {
+        let local = loads.iter().position(|load| *load == (shards, Spread::Local)).unwrap_or(at);
+        let (by_first, by_local) = (ratio(at, 0), ratio(at, local));
+        let name = if spread == Spread::Local { "local" } else { "across" };
+        let within = if spread == Spread::Local { by_first <= LOCAL_BAR } else { by_local <= ACROSS_BAR };
         if !within {
-            over.push(format!("{} shards, {name}", row.shards));
+            over.push(format!("{shards} shards, {name}"));
         }
+        let of = |figure: fn(&Cost) -> f64| median(samples[at].iter().map(figure).collect());
+        let whole_us = of(|cost| cost.whole_us);
         table.push(vec![
-            row.shards.to_string(),
+            shards.to_string(),
             name.to_owned(),
-            format!("{:.1}", 100.0 * row.cost.idle_share),
-            format!("{:.1}", row.cost.whole_us),
-            format!("{:.1}", row.cost.net_us),
+            format!("{:.1}", 100.0 * of(|cost| cost.idle_share)),
+            format!("{whole_us:.1}"),
+            format!("{:.1}", of(|cost| cost.net_us)),
             format!("{by_first:.2}"),
             format!("{by_local:.2}"),
         ]);
+        rows.push(Row { shards, spread, whole_us });
     }
     print_table(&table);
     plot(&args.plot, &rows).wrap_err_with(|| format!("cannot draw {}", args.plot.display()))?;
     println!("\nplot: {}", args.plot.display());
-    println!("bars: local at most {LOCAL_BAR} × the first row, across at most {ACROSS_BAR} × local");
+    println!(
+        "bars: local at most {LOCAL_BAR} × the first row, across at most {ACROSS_BAR} × local; medians of each round's ratios"
+    );
     ensure!(over.is_empty(), "above the bar: {}", over.join("; "));
     Ok(())
 }
@@ -146,25 +153,16 @@ async fn measure(args: &ScalingArgs, shards: u32, spread: Spread) -> Result<Cost
     Ok(Cost { idle_share, whole_us, net_us: whole_us - idle_share * took.as_secs_f64() * each })
 }
 
-/// Each figure's median by itself.
-fn median(samples: &[Cost]) -> Cost {
-    let of = |figure: fn(&Cost) -> f64| {
-        let mut figures: Vec<f64> = samples.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-    };
-    Cost {
-        idle_share: of(|cost| cost.idle_share),
-        whole_us: of(|cost| cost.whole_us),
-        net_us: of(|cost| cost.net_us),
-    }
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Draws CPU time a transfer over the number of shards, each step as wide as the next.
 fn plot(path: &Path, rows: &[Row]) -> Result<()> {
     let mut steps: Vec<u32> = rows.iter().map(|row| row.shards).collect();
     steps.dedup();
-    let top = rows.iter().map(|row| row.cost.whole_us).fold(0.0, f64::max) * 1.2;
+    let top = rows.iter().map(|row| row.whole_us).fold(0.0, f64::max) * 1.2;
     let area = SVGBackend::new(path, (720, 420)).into_drawing_area();
     area.fill(&WHITE)?;
     let right = steps.len() as f64 - 0.5;
@@ -195,9 +193,7 @@ fn plot(path: &Path, rows: &[Row]) -> Result<()> {
         let points: Vec<(f64, f64)> = rows
             .iter()
             .filter(|row| row.spread == spread)
-            .filter_map(|row| {
-                Some((steps.iter().position(|it| *it == row.shards)? as f64, row.cost.whole_us))
-            })
+            .filter_map(|row| Some((steps.iter().position(|it| *it == row.shards)? as f64, row.whole_us)))
             .collect();
         chart
             .draw_series(LineSeries::new(points.clone(), color.stroke_width(2)))?

@@ -24,7 +24,7 @@ pub mod evidence;
 pub mod root;
 pub mod shard;
 
-pub use bft::{LogRecord, Scope, Standing};
+pub use bft::{LogRecord, Quorum, Scope, Standing};
 pub use crypto::{BlsCrypto, CryptoError, VoteCrypto};
 pub use error::ConsensusError;
 pub use evidence::Evidence;

@@ -6,7 +6,9 @@ use std::thread::JoinHandle;
 
 use alloy_primitives::{B256, keccak256};
 use anfs_consensus::root::RootStatus;
-use anfs_consensus::{Anchor, BlsCrypto, ConsensusError, LogRecord, ShardConfig, ShardCore, ShardStatus};
+use anfs_consensus::{
+    Anchor, BlsCrypto, ConsensusError, LogRecord, Quorum, ShardConfig, ShardCore, ShardStatus,
+};
 use anfs_crypto::bls;
 use anfs_execution::CodeCache;
 use anfs_mempool::{Pool, PoolLimits};
@@ -504,7 +506,8 @@ pub(crate) fn make_core(
     let shard = &config.spec.shards[config.domain.0.saturating_sub(1) as usize];
     let own = Some((config.seat, config.key.clone()));
     let inner = BlsCrypto::from_spec(own, shard, config.entropy).map_err(ConsensusError::from)?;
-    let crypto = SharedCrypto { inner, domain: config.domain, verified: config.verified.clone() };
+    let quorum = Quorum::new(usize::from(config.spec.verifiers_per_shard))?;
+    let crypto = SharedCrypto { inner, domain: config.domain, quorum, verified: config.verified.clone() };
     let head = context.chain.head();
     let reach = context.group.reach() as u64;
     let first = head.header.height.0.saturating_sub(reach) + 1;

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, keccak256};
 use anfs_consensus::root::{BlsRootCrypto, RootCrypto};
-use anfs_consensus::{BlsCrypto, CryptoError, VoteCrypto};
+use anfs_consensus::{BlsCrypto, CryptoError, Quorum, VoteCrypto};
 use anfs_primitives::{
     BlsSignature, Certificate, CertificateKind, DomainId, Fault, NewView, Proposal, RootCertificate,
     RootSeat, RootTally, RootTimeout, SealedHeader, SeatIndex, ShardReference, SignedRootTimeout,
@@ -183,7 +183,15 @@ pub(crate) struct SharedCrypto {
     pub(crate) inner: BlsCrypto,
     /// The shard, whose keys the answers depend on.
     pub(crate) domain: DomainId,
+    pub(crate) quorum: Quorum,
     pub(crate) verified: Arc<Verified>,
+}
+
+impl SharedCrypto {
+    /// The question about one vote.
+    fn vote(&self, kind: VoteKind, target: &VoteTarget, (index, signature): &(usize, BlsSignature)) -> B256 {
+        digest("vote", &(self.domain, kind, target, *index as u64, signature))
+    }
 }
 
 impl VoteCrypto for SharedCrypto {
@@ -212,10 +220,7 @@ impl VoteCrypto for SharedCrypto {
         target: &VoteTarget,
         votes: &[(usize, BlsSignature)],
     ) -> Vec<usize> {
-        let digests: Vec<B256> = votes
-            .iter()
-            .map(|(index, signature)| digest("vote", &(self.domain, kind, target, *index as u64, signature)))
-            .collect();
+        let digests: Vec<B256> = votes.iter().map(|vote| self.vote(kind, target, vote)).collect();
         self.verified.find_bad(&digests, |fresh| {
             let fresh: Vec<(usize, BlsSignature)> = fresh.iter().map(|at| votes[*at]).collect();
             self.inner.verify_votes(kind, target, &fresh)
@@ -228,7 +233,13 @@ impl VoteCrypto for SharedCrypto {
         target: &VoteTarget,
         votes: &[(usize, BlsSignature)],
     ) -> Result<Certificate, CryptoError> {
-        self.inner.aggregate(kind, target, votes)
+        let certificate = self.inner.aggregate(kind, target, votes)?;
+        // The sum of good votes is good.
+        let good = |vote| self.verified.knows(&self.vote(kind.vote(), target, vote));
+        if certificate.signers.len() >= self.quorum.needed(kind) && votes.iter().all(good) {
+            self.verified.note(certificate_digest(self.domain, self.quorum.decide(), &certificate));
+        }
+        Ok(certificate)
     }
 
     fn verify_certificate(&self, quorum: usize, certificate: &Certificate) -> bool {

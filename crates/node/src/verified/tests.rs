@@ -15,7 +15,7 @@ fn crypto(seat: u16, verified: &Arc<Verified>) -> SharedCrypto {
     let seat = SeatIndex(seat);
     let own = Some((seat, seat_key(DEFAULT_MNEMONIC, SHARD, seat)));
     let inner = BlsCrypto::from_spec(own, &testing::spec().shards[0], [3; 32]).unwrap();
-    SharedCrypto { inner, domain: SHARD, verified: verified.clone() }
+    SharedCrypto { inner, domain: SHARD, quorum: Quorum::new(4).unwrap(), verified: verified.clone() }
 }
 
 fn target(block: u8) -> VoteTarget {
@@ -143,4 +143,30 @@ fn the_root_knows_what_a_shard_has_verified_and_nothing_more() {
     assert_eq!(root.verify_references(&[&good, &undecided]), [1], "a prepared block is not decided");
     let elsewhere = certify(&shard, CertificateKind::Commit, VoteTarget { domain: DomainId(2), ..target(3) });
     assert_eq!(root.verify_references(&[&elsewhere, &good]), [0], "shard 1 cannot decide for shard 2");
+}
+
+#[test]
+fn a_certificate_is_known_if_it_adds_up_enough_known_votes() {
+    let verified = Arc::default();
+    let shard: Vec<SharedCrypto> = (1..=4).map(|seat| crypto(seat, &verified)).collect();
+    let votes = |block| -> Vec<(usize, BlsSignature)> {
+        let sign = |(seat, crypto): (u16, &SharedCrypto)| {
+            let vote = crypto.sign_vote(SeatIndex(seat), VoteKind::Commit, &target(block), None);
+            (usize::from(seat) - 1, vote.unwrap().signature)
+        };
+        (1u16..).zip(&shard).map(sign).collect()
+    };
+    let known = |certificate| verified.knows(&certificate_digest(SHARD, 3, &certificate));
+    let add =
+        |block, votes: &[_]| shard[0].aggregate(CertificateKind::Commit, &target(block), votes).unwrap();
+
+    let first = votes(1);
+    assert!(!known(add(1, &first)), "nobody has verified the votes");
+    assert!(shard[1].verify_votes(VoteKind::Commit, &target(1), &first[..3]).is_empty());
+    assert!(!known(add(1, &first[..2])), "too few");
+    assert!(!known(add(1, &first)), "one is not verified");
+    assert!(known(add(1, &first[..3])));
+    assert!(shard[2].inner.verify_certificate(3, &add(1, &first[..3])), "and it is good");
+    let other = votes(2);
+    assert!(!known(add(2, &[first[0], first[1], other[2]])), "votes for another block count for nothing");
 }
