@@ -198,7 +198,7 @@ pub(crate) async fn sign(url: &str, shape: &Shape, payload: &Payload) -> eyre::R
         let params = json!([wallet.address(), "latest"]);
         nonces.push(client.quantity("eth_getTransactionCount", params).await?);
     }
-    let each = shape.transactions / wallets.len().max(1) as u32;
+    let each = shape.transactions / u32::try_from(wallets.len())?.max(1);
     let queues: Vec<Vec<(B256, EthBytes)>> = wallets
         .par_iter()
         .zip(&nonces)

@@ -33,8 +33,9 @@ pub(crate) struct ScalingArgs {
     /// Verifiers of each.
     #[arg(long, default_value_t = 1)]
     verifiers: u16,
-    /// Transfers a second that each shard's accounts send: below what the machine bears, so that none waits.
-    #[arg(long, default_value_t = 500)]
+    /// Transfers a second that each shard's accounts send: below what the machine bears, so that none waits, and enough
+    /// that what an idle network does anyway is the lesser part.
+    #[arg(long, default_value_t = 750)]
     rate: u32,
     /// How long each load lasts, in seconds.
     #[arg(long, default_value_t = 12)]

@@ -109,10 +109,10 @@ pub enum ProofError {
         /// What is wrong.
         fault: ProofFault,
     },
-    /// The proof is made in the wrong shard.
-    #[error("the proof is of shard {have}, but shard {want} has to say it")]
+    /// The proof is made in the wrong domain.
+    #[error("the proof is of {}, but {} has to say it", named(.have), named(.want))]
     Domain {
-        /// The shard that it is of.
+        /// The domain that it is of.
         have: DomainId,
         /// The one that counts.
         want: DomainId,
@@ -152,4 +152,8 @@ impl ProofError {
     pub(crate) fn trie(what: &'static str) -> impl Fn(ProofFault) -> Self {
         move |fault| Self::Trie { what, fault }
     }
+}
+
+fn named(domain: &DomainId) -> String {
+    if *domain == DomainId::ROOT { "the root".to_owned() } else { format!("shard {domain}") }
 }

@@ -5,7 +5,7 @@
 //!   genesis or checkpoint ──┴─▶ Light ◀── root header + CommitCert (> 2/3 of all stake)
 //!                                 │
 //!                             FinalRoot ◀── FinalityProof, tips ─▶ FinalBlock of a shard
-//!                                                                     │
+//!        accounts and messages of the root itself ◀──┤                │
 //!              state root ─▶ accounts, slots, routes     transactions and receipts root ─▶ receipts
 //!              outbox root ─▶ messages                   inbox cursors ─▶ whether they were consumed
 //! ```
@@ -28,11 +28,11 @@ mod message;
 mod receipt;
 mod seats;
 
-pub use account::{AccountProof, Resident, ResidentProof};
+pub use account::{AccountProof, AddressProof, Resident, ResidentProof, RootAccountProof};
 pub use block::{FinalBlock, FinalityProof};
 pub use chain::{FinalRoot, Light};
 pub use error::{LightError, ProofError};
-pub use message::{ArrivalProof, MessageProof, ProvenMessage, RootMessageProof};
+pub use message::{ArrivalProof, MessageProof, ProvenMessage, RootMessageProof, SentProof};
 pub use receipt::{ProvenReceipt, ReceiptProof};
 pub use seats::{EpochSeats, SeatSets};
 

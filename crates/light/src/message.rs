@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use anfs_crypto::outbox::{BatchError, LaneBatch};
-use anfs_primitives::{CrossMessage, DomainId, LaneCount, NetworkId, RootExecution, SealedHeader};
+use anfs_primitives::{CrossMessage, DomainId, Height, LaneCount, NetworkId, RootExecution, SealedHeader};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{FinalBlock, FinalRoot, FinalityProof, ProofError};
@@ -19,10 +19,19 @@ pub struct MessageProof {
 /// A message that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenMessage {
-    /// The block that has sent it.
-    pub block: FinalBlock,
+    /// The final block that has sent it, of the message's source.
+    pub height: Height,
     /// The message.
     pub message: CrossMessage,
+}
+
+/// That a message was sent, by whichever domain.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SentProof {
+    /// A shard has sent it.
+    Shard(MessageProof),
+    /// The root has sent it.
+    Root(RootMessageProof),
 }
 
 /// That the root has sent a message: a root block's header tells what executing the block before it has sent.
@@ -61,9 +70,10 @@ impl RootMessageProof {
     ///
     /// # Errors
     /// [`ProofError`].
-    pub fn verify(&self, root: &FinalRoot, id: &B256) -> Result<CrossMessage, ProofError> {
+    pub fn verify(&self, root: &FinalRoot, id: &B256) -> Result<ProvenMessage, ProofError> {
         let RootExecution { outbox_root, sent, .. } = &root.execution;
-        find(&self.batch, id, (root.network, DomainId::ROOT), (outbox_root, sent))
+        let message = find(&self.batch, id, (root.network, DomainId::ROOT), (outbox_root, sent))?;
+        Ok(ProvenMessage { height: root.height.prev().unwrap_or_default(), message })
     }
 }
 
@@ -77,6 +87,19 @@ impl FinalRoot {
     }
 }
 
+impl SentProof {
+    /// Checks it against the root block that tells of the message.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn verify(&self, root: &FinalRoot, id: &B256) -> Result<ProvenMessage, ProofError> {
+        match self {
+            Self::Shard(proof) => proof.verify(root, id),
+            Self::Root(proof) => proof.verify(root, id),
+        }
+    }
+}
+
 impl MessageProof {
     /// Checks it against the root block that made the sending block final. spec: Domains D9
     ///
@@ -86,7 +109,7 @@ impl MessageProof {
         let block = self.finality.verify(root)?;
         let message =
             find(&self.batch, id, (block.network, block.domain), (&block.outbox_root, &block.lanes))?;
-        Ok(ProvenMessage { block, message })
+        Ok(ProvenMessage { height: block.height, message })
     }
 }
 

@@ -74,10 +74,10 @@ impl Plan {
     /// of the seat that serves now, within a few blocks.
     fn start_when_free(&self, seat: SeatIndex) -> Result<Seat, NodeError> {
         for _ in 0..FREE_LOOKS {
-            if let Ok(started) = self.start(seat, false) {
-                return Ok(started);
+            match self.start(seat, false) {
+                Err(NodeError::Store(error)) if error.is_held() => std::thread::park_timeout(FREE_WAIT),
+                done => return done,
             }
-            std::thread::park_timeout(FREE_WAIT);
         }
         self.start(seat, false)
     }

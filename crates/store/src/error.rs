@@ -125,6 +125,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether somebody has the folder open, in this process or another: it can be opened once they are done.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        match self {
+            Self::Locked { .. } => true,
+            Self::Tables { source, .. } => matches!(**source, redb::Error::DatabaseAlreadyOpen),
+            _ => false,
+        }
+    }
+
     pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }

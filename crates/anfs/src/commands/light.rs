@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use alloy_primitives::{Address, B256, Bytes};
 use anfs_light::{
-    ArrivalProof, FinalRoot, Light, LightError, MessageProof, ProofError, ProvenMessage, ReceiptProof,
-    Resident, ResidentProof, decode_proof,
+    AddressProof, ArrivalProof, FinalRoot, Light, LightError, ProofError, ProvenMessage, ReceiptProof,
+    Resident, SentProof, decode_proof,
 };
 use anfs_primitives::header::DOMAINS_MAX;
 use anfs_primitives::{ChainSpec, DomainId, Height, MessageBody, RootCertificate, SealedRootHeader, decode};
@@ -149,7 +149,7 @@ impl Session {
     }
 
     fn resident(&self, address: &Address) -> Result<Resident, CommandError> {
-        let proof: Option<(Height, ResidentProof)> =
+        let proof: Option<(Height, AddressProof)> =
             self.proof(&json!({ "account": { "address": address } }))?;
         let (_, proof) = proof.ok_or_else(|| self.lie("no proof of an account"))?;
         proof.verify(&self.root, address, &[]).map_err(|error| self.unproven(&error))
@@ -166,8 +166,8 @@ impl Session {
             "wei": balance.to_string(),
             "text": amount_text(balance),
             "nonce": nonce,
-            "domain": resident.block.domain,
-            "shardHeight": resident.block.height,
+            "domain": resident.domain,
+            "domainHeight": resident.height,
             "rootHeight": self.root.height,
             "rootHash": self.root.hash(),
         });
@@ -176,15 +176,15 @@ impl Session {
             sheet.field("address", address.to_checksum(None));
             sheet.field("balance", amount_text(balance));
             sheet.field("nonce", grouped(nonce));
-            sheet.field("lives in", format!("shard {}", resident.block.domain));
-            sheet.field("after block", format!("{} of that shard", resident.block.height));
+            sheet.field("lives in", place(resident.domain));
+            sheet.field("after block", format!("{} of {}", resident.height, place(resident.domain)));
             sheet.finish()
         })
     }
 
     fn route(&self, address: &Address, out: Output) -> Result<(), CommandError> {
         let resident = self.resident(address)?;
-        let (home, domain) = (resident.home, resident.block.domain);
+        let (home, domain) = (resident.home, resident.domain);
         let value = json!({
             "address": address.to_checksum(None),
             "home": home,
@@ -197,9 +197,9 @@ impl Session {
         out.print(&value, || {
             let mut sheet = self.sheet("Proven");
             sheet.field("address", address.to_checksum(None));
-            sheet.field("home", format!("shard {home}"));
+            sheet.field("home", place(home));
             let why = if resident.routed { "its home has a route" } else { "its home" };
-            sheet.field("lives in", format!("shard {domain} ({why})"));
+            sheet.field("lives in", format!("{} ({why})", place(domain)));
             sheet.finish()
         })
     }
@@ -238,7 +238,7 @@ impl Session {
     }
 
     fn message(&self, id: &B256, out: Output) -> Result<(), CommandError> {
-        let proof: Option<(Height, MessageProof)> = self.proof(&json!({ "message": { "id": id } }))?;
+        let proof: Option<(Height, SentProof)> = self.proof(&json!({ "message": { "id": id } }))?;
         let Some((height, proof)) = proof else {
             let words = format!("{} has no message {id} of late; its absence is not proven", self.url);
             return Err(CommandError::failed(words));
@@ -261,7 +261,7 @@ impl Session {
             "sequence": message.sequence,
             "origin": message.origin,
             "value": message.value().to_string(),
-            "sentHeight": sent.block.height,
+            "sentHeight": sent.height,
             "sentRootHeight": height,
             "consumed": consumed,
             "rootHeight": self.root.height,
@@ -271,10 +271,10 @@ impl Session {
             let mut sheet = self.sheet("Proven");
             sheet.field("message", id.to_string());
             sheet.field("kind", kind);
-            sheet.field("way", format!("shard {} to shard {}", message.source, message.destination));
+            sheet.field("way", format!("{} to {}", place(message.source), place(message.destination)));
             sheet.field("value", amount_text(message.value()));
             sheet.field("transaction", message.origin.to_string());
-            sheet.field("sent in", format!("block {}, final by root block {height}", sent.block.height));
+            sheet.field("sent in", format!("block {}, final by root block {height}", sent.height));
             sheet.field("consumed", if consumed { "yes" } else { "not yet" });
             sheet.finish()
         })
@@ -301,6 +301,10 @@ impl Session {
         sheet.field("root block", format!("{} {}", root.height, short(&root.hash())));
         sheet
     }
+}
+
+fn place(domain: DomainId) -> String {
+    if domain == DomainId::ROOT { "the root".to_owned() } else { format!("shard {domain}") }
 }
 
 fn quantity(height: Height) -> String {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::harness::{Devnet, Draft, Rpc, anfs, sign};
+use crate::root_contracts::{REWARDS, claim, pending, wait};
 
 /// A network, and where its chain spec lies.
 struct Scene {
@@ -135,6 +136,39 @@ fn a_contract_away_from_its_home_is_found_by_its_proven_route() {
         (&balance["exists"], &balance["nonce"], &balance["domain"]),
         (&json!(true), &json!(1), &json!(1))
     );
+}
+
+#[test]
+fn what_the_root_holds_and_sends_is_proven_as_well() {
+    let scene = Scene::new();
+    let rewards = REWARDS.to_string();
+    let route = scene.json(&["route", &rewards]);
+    assert_eq!((&route["home"], &route["domain"], &route["exists"]), (&json!(0), &json!(0), &json!(true)));
+    let absent = scene.json(&["balance", "0x0000000000000000000000000000000000000aff"]);
+    assert_eq!((&absent["domain"], &absent["exists"]), (&json!(0), &json!(false)));
+
+    wait("issuance", || !pending(&scene.devnet.rpc, (2, 1), &json!("latest")).is_zero());
+    let (hash, receipt) = claim(&scene.devnet, 0, 0, (2, 1));
+    assert_eq!(receipt["status"], "0x1", "{receipt}");
+    let balance = scene.json(&["balance", &rewards]);
+    let said = scene.devnet.rpc.call(
+        "eth_getBalance",
+        json!([rewards, balance["rootHeight"].as_u64().map(|at| format!("{at:#x}"))]),
+    );
+    let wei: u128 = balance["wei"].as_str().unwrap().parse().unwrap();
+    assert_eq!(format!("{wei:#x}"), said.as_str().unwrap(), "{balance}");
+    assert_eq!(balance["domainHeight"].as_u64().unwrap() + 1, balance["rootHeight"].as_u64().unwrap());
+
+    let legs = scene.devnet.rpc.call("anfs_getTransactionLegs", json!([hash]));
+    let of_root = legs["legs"].as_array().unwrap().iter().find(|leg| leg["domain"] == 0);
+    let message = of_root.expect("the root pays")["sent"][0].as_str().expect("by a message");
+    let sent = scene.json(&["message", message]);
+    assert_eq!(
+        (&sent["source"], &sent["consumed"], &sent["origin"]),
+        (&json!(0), &json!(true), &json!(hash))
+    );
+    let (code, text, _) = light(&scene.devnet.rpc.url, &scene.spec, &["message", message]);
+    assert!(code == 0 && text.contains("the root to shard"), "{text}");
 }
 
 #[test]

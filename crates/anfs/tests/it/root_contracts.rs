@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Devnet, Draft, Rpc, parse_quantity, sign};
 
 const SEATS: Address = address!("0000000000000000000000000000000000000a00");
-const REWARDS: Address = address!("0000000000000000000000000000000000000a01");
+pub(crate) const REWARDS: Address = address!("0000000000000000000000000000000000000a01");
 const NETWORK: [&str; 6] = ["--shards", "2", "--verifiers", "1", "--slot-ms", "100"];
 
 /// A function of a system contract, as its committed artifact tells of it.
@@ -50,7 +50,7 @@ fn number(answer: &[DynSolValue]) -> U256 {
     answer[0].as_uint().expect("a number").0
 }
 
-fn pending(rpc: &Rpc, seat: (u32, u16), at: &Value) -> U256 {
+pub(crate) fn pending(rpc: &Rpc, seat: (u32, u16), at: &Value) -> U256 {
     number(&ask_at(rpc, REWARDS, "pending", &place(seat), at))
 }
 
@@ -70,7 +70,7 @@ fn share(rpc: &Rpc, seat: (u32, u16)) -> (Address, U256) {
 }
 
 /// Waits for something by asking again and again; the number of asks is bounded.
-fn wait(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn wait(what: &str, done: impl Fn() -> bool) {
     assert!((0..20_000).any(|_| done()), "{what} did not happen");
 }
 
@@ -86,7 +86,7 @@ fn check_supply(rpc: &Rpc, genesis: U256) {
 }
 
 /// Has a seat paid by whoever asks for it; the receipt of that.
-fn claim(devnet: &Devnet, wallet: usize, nonce: u64, seat: (u32, u16)) -> (String, Value) {
+pub(crate) fn claim(devnet: &Devnet, wallet: usize, nonce: u64, seat: (u32, u16)) -> (String, Value) {
     let input = input("claim", &place(seat));
     let draft = Draft { nonce, to: REWARDS, value: 0, gas_limit: 300_000, input, ..Draft::default() };
     let (hash, raw) = sign(&devnet.wallet(wallet), &draft);

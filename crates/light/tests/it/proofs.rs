@@ -2,13 +2,13 @@
 
 use alloy_primitives::{Address, B256, U256};
 use anfs_light::{
-    AccountProof, ArrivalProof, FinalityProof, MessageProof, NODES_MAX, Nodes, PROOF_BYTES_MAX, ReceiptProof,
-    ResidentProof, RootMessageProof, decode_proof, nodes,
+    AccountProof, AddressProof, ArrivalProof, FinalityProof, MessageProof, NODES_MAX, Nodes, PROOF_BYTES_MAX,
+    ReceiptProof, ResidentProof, RootAccountProof, RootMessageProof, SentProof, decode_proof, nodes,
 };
 use anfs_primitives::{CrossMessage, DomainId, Height, InboxCursor, encode};
 use anfs_state::{WorldState, ordered_proof, ordered_root};
 
-use crate::scene::{SLOT, Scene};
+use crate::scene::{SLOT, SYSTEM, Scene};
 use crate::{Attack, Outcome, hold};
 
 /// The nodes with a bit of one flipped.
@@ -39,10 +39,7 @@ fn account(scene: &Scene, change: impl FnOnce(&mut AccountProof)) -> Outcome {
     let alice = proof.verify(&scene.root(), &scene.alice, &[SLOT])?;
     let info = alice.account.expect("it exists").info;
     assert_eq!((info.balance, info.nonce, alice.routed), (U256::from(1_000), 5, false));
-    assert_eq!(
-        (alice.home, alice.block.height, &alice.slots[..]),
-        (DomainId(1), Height(2), &[U256::from(77)][..])
-    );
+    assert_eq!((alice.home, alice.height, &alice.slots[..]), (DomainId(1), Height(2), &[U256::from(77)][..]));
     Ok(())
 }
 
@@ -50,10 +47,24 @@ fn guest(scene: &Scene, change: impl FnOnce(&mut ResidentProof)) -> Outcome {
     let mut proof = scene.guest();
     change(&mut proof);
     let guest = proof.verify(&scene.root(), &scene.guest, &[SLOT])?;
-    assert_eq!((guest.home, guest.block.domain, guest.routed), (DomainId(2), DomainId(3), true));
+    assert_eq!((guest.home, guest.domain, guest.routed), (DomainId(2), DomainId(3), true));
     assert_eq!(
         (guest.account.expect("it exists").info.balance, guest.slots[0]),
         (U256::from(55), U256::from(78))
+    );
+    Ok(())
+}
+
+/// An account of the root by root block 2, which tells of block 1.
+fn root_account(scene: &Scene, change: impl FnOnce(&mut RootAccountProof)) -> Outcome {
+    let mut proof = scene.under_root(DomainId::ROOT, SYSTEM, &[SLOT]);
+    change(&mut proof);
+    let system = AddressProof::Root(proof).verify(&scene.second_root(), &SYSTEM, &[SLOT])?;
+    let balance = system.account.map(|account| account.info.balance);
+    assert_eq!((balance, &system.slots[..]), (Some(U256::from(9)), &[U256::from(79)][..]));
+    assert_eq!(
+        (system.home, system.domain, system.height, system.routed),
+        (DomainId::ROOT, DomainId::ROOT, Height(1), false)
     );
     Ok(())
 }
@@ -103,7 +114,7 @@ fn root_message(scene: &Scene, change: impl FnOnce(&mut RootMessageProof)) -> Ou
     let mut proof = scene.root_message(2);
     change(&mut proof);
     let found = proof.verify(&scene.second_root(), &scene.sent_by_root()[1].id())?;
-    assert_eq!(found, scene.sent_by_root()[1]);
+    assert_eq!((found.height, found.message), (Height(1), scene.sent_by_root()[1].clone()));
     Ok(())
 }
 
@@ -245,6 +256,71 @@ const ACCOUNTS: &[Attack] = &[
             absent(scene, scene.alice, &ResidentProof { home, away: None })
         },
         words: "of shard 2, but shard 1 has to say it",
+    },
+];
+
+const ROOT_ACCOUNTS: &[Attack] = &[
+    Attack {
+        name: "an altered account of the root",
+        honest: |scene| root_account(scene, |_| ()),
+        forged: |scene| root_account(scene, |proof| proof.nodes = spoilt(&proof.nodes, 0)),
+        words: "proof of the account is wrong",
+    },
+    Attack {
+        name: "an altered slot of the root",
+        honest: |scene| root_account(scene, |_| ()),
+        forged: |scene| {
+            root_account(scene, |proof| {
+                proof.slots = vec![spoilt(&proof.slots[0], 0)].try_into().expect("few");
+            })
+        },
+        words: "proof of the slot is wrong",
+    },
+    Attack {
+        name: "a slot of the root kept back",
+        honest: |scene| root_account(scene, |_| ()),
+        forged: |scene| root_account(scene, |proof| proof.slots = Vec::new().try_into().expect("few")),
+        words: "slots",
+    },
+    Attack {
+        name: "the root's account as a shard has it",
+        honest: |scene| root_account(scene, |_| ()),
+        forged: |scene| root_account(scene, |proof| *proof = scene.under_root(DomainId(1), SYSTEM, &[SLOT])),
+        words: "proof of the account is wrong",
+    },
+    Attack {
+        name: "a shard's account as the root's",
+        honest: |scene| {
+            let proof = AddressProof::Shard(scene.resident());
+            assert_eq!(proof.verify(&scene.second_root(), &scene.alice, &[SLOT])?.home, DomainId(1));
+            Ok(())
+        },
+        forged: |scene| {
+            let proof = AddressProof::Root(scene.under_root(DomainId(1), scene.alice, &[SLOT]));
+            proof.verify(&scene.second_root(), &scene.alice, &[SLOT])?;
+            Ok(())
+        },
+        words: "of the root, but shard 1 has to say it",
+    },
+    Attack {
+        name: "the root's account in a shard",
+        honest: |scene| root_account(scene, |_| ()),
+        forged: |scene| {
+            let proof = ResidentProof { home: scene.account(1, SYSTEM, &[]), away: None };
+            AddressProof::Shard(proof).verify(&scene.second_root(), &SYSTEM, &[])?;
+            Ok(())
+        },
+        words: "of shard 1, but the root has to say it",
+    },
+    Attack {
+        name: "an account of the root before its time",
+        honest: |scene| root_account(scene, |_| ()),
+        forged: |scene| {
+            let proof = AddressProof::Root(scene.under_root(DomainId::ROOT, SYSTEM, &[]));
+            proof.verify(&scene.root(), &SYSTEM, &[])?;
+            Ok(())
+        },
+        words: "proof of the account is wrong",
     },
 ];
 
@@ -450,6 +526,11 @@ fn forged_accounts_are_refused() {
 }
 
 #[test]
+fn forged_accounts_of_the_root_are_refused() {
+    hold(ROOT_ACCOUNTS);
+}
+
+#[test]
 fn forged_routes_are_refused() {
     hold(ROUTES);
 }
@@ -485,6 +566,16 @@ fn proofs_survive_their_encoding_and_nothing_else_is_read() {
     assert_eq!(decode_proof::<ResidentProof>(&bytes).unwrap(), scene.guest());
     assert_eq!(decode_proof::<ReceiptProof>(&encode(&scene.receipt(2))).unwrap(), scene.receipt(2));
     assert_eq!(decode_proof::<MessageProof>(&encode(&scene.message(3))).unwrap(), scene.message(3));
+
+    let system = AddressProof::Root(scene.under_root(DomainId::ROOT, SYSTEM, &[SLOT]));
+    assert_eq!(decode_proof::<AddressProof>(&encode(&system)).unwrap(), system);
+    let sent = SentProof::Root(scene.root_message(3));
+    assert_eq!(decode_proof::<SentProof>(&encode(&sent)).unwrap(), sent);
+    let sent = sent.verify(&scene.second_root(), &scene.sent_by_root()[2].id()).unwrap();
+    assert_eq!((sent.height, sent.message.source), (Height(1), DomainId::ROOT));
+    let sent = SentProof::Shard(scene.message(3));
+    let sent = sent.verify(&scene.root(), &scene.messages[3].id()).unwrap();
+    assert_eq!((sent.height, sent.message.source), (Height(1), DomainId(1)));
 
     let longer = [&bytes[..], &[0]].concat();
     assert!(decode_proof::<ResidentProof>(&longer).is_err());

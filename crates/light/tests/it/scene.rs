@@ -10,9 +10,9 @@ use anfs_crypto::outbox::{LaneBatch, lane_batch, outbox_root};
 use anfs_crypto::{merkle, root as votes};
 use anfs_light::{
     AccountProof, FinalRoot, FinalityProof, Light, MessageProof, ReceiptProof, ResidentProof,
-    RootMessageProof, nodes,
+    RootAccountProof, RootMessageProof, nodes,
 };
-use anfs_primitives::crossing::route_code;
+use anfs_primitives::crossing::{root_contract, route_code};
 use anfs_primitives::spec::{EvmFork, IssuanceSpec, ShardSpec};
 use anfs_primitives::{
     CertificateKind, ChainSpec, CrossMessage, DomainId, DomainMap, Epoch, Height, InboxCursor, LaneCount,
@@ -28,6 +28,8 @@ use anfs_state::{
 pub(crate) const SHARDS: u32 = 3;
 pub(crate) const NETWORK: NetworkId = NetworkId(7);
 pub(crate) const SLOT: B256 = B256::repeat_byte(0x51);
+/// Lives in the root and has a slot, from root block 1 on.
+pub(crate) const SYSTEM: Address = root_contract(0);
 /// All seats but one: five sixths of the stake.
 pub(crate) const QUORUM: [(u32, &[u16]); 3] = [(1, &[0, 1]), (2, &[0, 1]), (3, &[1])];
 
@@ -36,6 +38,7 @@ pub(crate) struct Scene {
     pub(crate) genesis: SealedRootHeader,
     /// Shard blocks of root block 1: two of shard 1, one of each other.
     pub(crate) blocks: Vec<SealedHeader>,
+    /// The root's as it is after root block 1.
     pub(crate) states: BTreeMap<DomainId, WorldState>,
     /// Lives in shard 1 and has a slot.
     pub(crate) alice: Address,
@@ -152,6 +155,7 @@ impl Scene {
             let others = (10..30).map(|salt| (resident(domain, salt), account(1, salt, EMPTY_CODE_HASH, 0)));
             accounts.insert(DomainId(domain), others.collect());
         }
+        accounts.insert(DomainId::ROOT, BTreeMap::from([(SYSTEM, account(1, 9, B256::repeat_byte(7), 79))]));
         let mut put = |domain: u32, address, change| {
             accounts.get_mut(&DomainId(domain)).expect("a shard").insert(address, change);
         };
@@ -224,6 +228,7 @@ impl Scene {
             outbox_root: outbox_root(&self.sent_by_root()),
             sent: vec![lane(2, 5), lane(3, 1)].try_into().expect("few"),
             consumed: vec![cursor].try_into().expect("few"),
+            state_root: self.states[&DomainId::ROOT].root(),
             ..RootExecution::default()
         };
         RootHeader { height: Height(2), parent, tips, references_root, execution, ..self.header() }
@@ -259,9 +264,14 @@ impl Scene {
     }
 
     pub(crate) fn account(&self, domain: u32, address: Address, slots: &[B256]) -> AccountProof {
-        let proof = self.states[&DomainId(domain)].prove(&address, slots).expect("all is in memory");
-        AccountProof {
-            header: self.tip(domain),
+        let RootAccountProof { nodes, slots } = self.under_root(DomainId(domain), address, slots);
+        AccountProof { header: self.tip(domain), nodes, slots }
+    }
+
+    /// An account of any domain as if it were the root's.
+    pub(crate) fn under_root(&self, domain: DomainId, address: Address, slots: &[B256]) -> RootAccountProof {
+        let proof = self.states[&domain].prove(&address, slots).expect("all is in memory");
+        RootAccountProof {
             nodes: nodes(&proof.account_proof).expect("few nodes"),
             slots: slots_of(&proof).try_into().expect("few"),
         }

@@ -5,9 +5,10 @@
 use alloy_primitives::{Address, B256, Bytes};
 use anfs_crypto::outbox::lane_batch;
 use anfs_light::{
-    AccountProof, ArrivalProof, FinalityProof, MessageProof, Nodes, ReceiptProof, ResidentProof,
+    AccountProof, AddressProof, ArrivalProof, FinalityProof, MessageProof, Nodes, ReceiptProof,
+    ResidentProof, RootAccountProof, RootMessageProof, SLOTS_MAX, SentProof,
 };
-use anfs_primitives::{DomainId, Height, SealedHeader, encode};
+use anfs_primitives::{BoundedVec, DomainId, Height, SealedHeader, encode};
 use anfs_rpc::network::{FinalityReport, LightProof, RootHeaderReport};
 use anfs_rpc::{At, BackendError, ShownBlock};
 use anfs_state::ordered_proof;
@@ -93,7 +94,7 @@ impl NetworkBackend {
     /// The newest final block of a shard after a network block.
     fn tip_header(&self, root: Height, domain: DomainId) -> Result<Option<SealedHeader>, BackendError> {
         if domain == DomainId::ROOT {
-            let detail = "light clients cannot check what lives in the root, only what lives in shards";
+            let detail = "the root's own header tells how far it is: domains 1 and up are proven";
             return Err(BackendError::InvalidParams(detail.to_owned()));
         }
         let entry = self.view.entry(root)?;
@@ -110,14 +111,23 @@ impl NetworkBackend {
     ) -> Result<AccountProof, BackendError> {
         let header = self.tip_header(root, domain)?;
         let absent = || BackendError::Internal(format!("block {root} does not say where shard {domain} is"));
+        let (nodes, slots) = self.account_nodes(root, domain, address, slots)?;
+        Ok(AccountProof { header: header.ok_or_else(absent)?, nodes, slots })
+    }
+
+    /// The way to an account in a domain's state after a network block, and from there to its slots.
+    fn account_nodes(
+        &self,
+        root: Height,
+        domain: DomainId,
+        address: &Address,
+        slots: &[B256],
+    ) -> Result<(Nodes, BoundedVec<Nodes, SLOTS_MAX>), BackendError> {
         let proof =
             self.read(At::Block(root), domain, |shard, there| shard.state.proof(there, address, slots))?;
         let slots = proof.storage_proof.iter().map(|slot| nodes(&slot.proof));
-        Ok(AccountProof {
-            header: header.ok_or_else(absent)?,
-            nodes: nodes(&proof.account_proof)?,
-            slots: slots.collect::<Result<Vec<_>, _>>()?.try_into().map_err(oversize)?,
-        })
+        let slots = slots.collect::<Result<Vec<_>, _>>()?.try_into().map_err(oversize)?;
+        Ok((nodes(&proof.account_proof)?, slots))
     }
 
     pub(super) fn prove_resident(
@@ -126,8 +136,13 @@ impl NetworkBackend {
         address: &Address,
         slots: &[B256],
     ) -> Result<LightProof, BackendError> {
-        let residence = self.residence(At::Block(root), address)?;
         let home = self.map.home(address);
+        if home == DomainId::ROOT {
+            // The tip of the root in a network block is the root block of which that block's header tells.
+            let (nodes, slots) = self.account_nodes(root, home, address, slots)?;
+            return Ok(reply(root, &AddressProof::Root(RootAccountProof { nodes, slots })));
+        }
+        let residence = self.residence(At::Block(root), address)?;
         let proof = if residence.routed {
             ResidentProof {
                 home: self.account_proof(root, home, address, &[])?,
@@ -136,7 +151,7 @@ impl NetworkBackend {
         } else {
             ResidentProof { home: self.account_proof(root, home, address, slots)?, away: None }
         };
-        Ok(reply(root, &proof))
+        Ok(reply(root, &AddressProof::Shard(proof)))
     }
 
     pub(super) fn prove_receipt(&self, transaction: &B256) -> Result<Option<LightProof>, BackendError> {
@@ -150,12 +165,16 @@ impl NetworkBackend {
 
     pub(super) fn prove_message(&self, id: &B256) -> Result<Option<LightProof>, BackendError> {
         let Some(spot) = self.view.mentions(id)?.and_then(|mentions| mentions.sent) else { return Ok(None) };
-        let Some((root, finality)) = self.prove_finality(spot.domain, spot.height)? else { return Ok(None) };
         let batch = self.look(&spot, |_, shard| {
             let message = shard.crossing.sent.get(spot.index as usize)?;
             lane_batch(&shard.crossing.sent, message.destination)
         })?;
-        Ok(Some(reply(root, &MessageProof { finality, batch })))
+        if spot.domain == DomainId::ROOT {
+            let root = self.view.final_in(spot.domain, spot.height)?;
+            return Ok(root.map(|root| reply(root, &SentProof::Root(RootMessageProof { batch }))));
+        }
+        let Some((root, finality)) = self.prove_finality(spot.domain, spot.height)? else { return Ok(None) };
+        Ok(Some(reply(root, &SentProof::Shard(MessageProof { finality, batch }))))
     }
 
     pub(super) fn prove_arrival(

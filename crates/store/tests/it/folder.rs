@@ -34,12 +34,26 @@ fn a_folder_in_use_is_refused_and_its_holder_named() {
     refuse_if_locked(&dir.path().join("never-opened")).unwrap();
     let (store, _) = Store::open(options(dir.path())).unwrap();
     for refused in [Store::open(options(dir.path())).map(drop), refuse_if_locked(dir.path())] {
-        let message = refused.unwrap_err().to_string();
+        let error = refused.unwrap_err();
+        assert!(error.is_held());
+        let message = error.to_string();
         assert!(message.contains(&format!("process {} (", std::process::id())), "{message}");
         assert!(message.contains("stop that process"), "{message}");
     }
     drop(store);
     refuse_if_locked(dir.path()).unwrap();
+    Store::open(options(dir.path())).unwrap();
+}
+
+#[test]
+fn a_folder_is_held_as_long_as_a_state_of_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(options(dir.path())).unwrap();
+    let reader = store.state_reader();
+    drop(store);
+    let error = Store::open(options(dir.path())).unwrap_err();
+    assert!(error.is_held(), "{error}");
+    drop(reader);
     Store::open(options(dir.path())).unwrap();
 }
 
@@ -58,7 +72,7 @@ fn a_folder_of_another_chain_is_refused_by_its_tables_and_by_each_log() {
         }
         for options in [network.clone(), genesis.clone()] {
             let error = Store::open(options).unwrap_err();
-            assert!(matches!(error, StoreError::OtherChain { .. }), "{error}");
+            assert!(matches!(error, StoreError::OtherChain { .. }) && !error.is_held(), "{error}");
             assert!(error.to_string().contains(witness), "{error}");
             if witness == "00000.log" {
                 fs::remove_file(dir.path().join("votes.log")).unwrap();

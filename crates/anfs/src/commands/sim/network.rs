@@ -5,7 +5,7 @@ use std::time::Instant;
 use anfs_sim::network::{Report, Totals, run};
 use serde_json::{Value, json};
 
-use super::swarm::{FAILURES_SHOWN_MAX, Progress, for_each_seed, rate, table};
+use super::swarm::{FAILURES_SHOWN_MAX, Progress, for_each_seed, range, rate, table};
 use super::thousandths;
 use crate::cli::SimArgs;
 use crate::exit::CommandError;
@@ -23,13 +23,11 @@ struct Networks {
 
 pub(super) fn command(args: &SimArgs, out: Output) -> Result<(), CommandError> {
     let (first, count) = args.seeds.map_or((args.seed, 1), |seeds| (args.first_seed, seeds));
-    let Some(end) = first.checked_add(count) else {
-        return Err(CommandError::Usage("--first-seed and --seeds go beyond the largest seed".into()));
-    };
+    let range = range(first, count)?;
     let started = Instant::now();
     let progress = Progress::of(count);
     let mut done = for_each_seed(
-        first..end,
+        range,
         args.threads,
         |seed| {
             let report = run(seed);

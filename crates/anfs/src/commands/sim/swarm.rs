@@ -33,13 +33,11 @@ struct Swarm {
 }
 
 pub(super) fn run(args: &SimArgs, seeds: u64, out: Output) -> Result<(), CommandError> {
-    let Some(end) = args.first_seed.checked_add(seeds) else {
-        return Err(CommandError::Usage("--first-seed and --seeds go beyond the largest seed".into()));
-    };
+    let range = range(args.first_seed, seeds)?;
     let started = Instant::now();
     let progress = Progress::of(seeds);
     let mut swarm = for_each_seed(
-        args.first_seed..end,
+        range,
         args.threads,
         |seed| {
             let report = one(args, seed);
@@ -85,6 +83,13 @@ pub(super) fn run(args: &SimArgs, seeds: u64, out: Output) -> Result<(), Command
     Err(CommandError::failed(format!(
         "{failed} of {seeds} seeds broke a rule, {unlike} ran differently twice"
     )))
+}
+
+/// So many seeds from a first one on.
+pub(super) fn range(first: u64, count: u64) -> Result<Range<u64>, CommandError> {
+    let end = first.checked_add(count);
+    let beyond = || CommandError::Usage("--first-seed and --seeds go beyond the largest seed".into());
+    Ok(first..end.ok_or_else(beyond)?)
 }
 
 /// How far a swarm is, on a terminal.
