@@ -139,6 +139,7 @@ impl Session {
             sheet.field("in accounts", amount_text(root.supply.held));
             sheet.field("in messages", amount_text(root.supply.in_flight));
             sheet.field("burned", amount_text(root.supply.burned));
+            sheet.field("issued", amount_text(root.supply.issued));
             let rows = (1..).zip(&root.tips);
             let rows: Vec<Vec<String>> = rows
                 .map(|(shard, tip)| vec![i32::to_string(&shard), grouped(tip.height.0), short(&tip.hash)])
