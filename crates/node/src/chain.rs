@@ -50,8 +50,9 @@ pub struct ChainLimits {
 impl ChainLimits {
     /// For a node that serves readers.
     pub const SERVING: Self = Self { blocks: 512, states: 256 };
-    /// For a node that only takes part in consensus.
-    pub const CONSENSUS: Self = Self { blocks: 16, states: 4 };
+    /// For a node that only takes part in consensus, but may have to serve readers all at once: of a network of several
+    /// shards they read the state after the newest final block, which is some blocks below the head.
+    pub const CONSENSUS: Self = Self { blocks: 32, states: 32 };
 }
 
 #[derive(Debug, Default)]
