@@ -1,7 +1,9 @@
 //! The decided chain as readers see it: only blocks that are certified *and* on this node's disk.
 //!
-//! Recent blocks and their states are held in memory; older blocks are read from the block log. A state
-//! older than [`ChainLimits::states`] blocks is gone, and readers are told so.
+//! Recent blocks and their states are held in memory; older blocks are read from the block log. Where there is a root,
+//! readers of the network ask for the states after the blocks that it has made final, which may be far below the head:
+//! every seat holds those of its newest root blocks, since any seat may have to serve readers all at once. Older
+//! states than these and than the last [`ChainLimits::states`] are gone, and readers are told so.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -43,17 +45,24 @@ pub(crate) fn chain_block(
 pub struct ChainLimits {
     /// Blocks; older ones are read from disk.
     pub blocks: usize,
-    /// States; older ones cannot be read.
+    /// States; older ones can be read only while the root blocks that made them final are new.
     pub states: usize,
 }
 
 impl ChainLimits {
     /// For a node that serves readers.
     pub const SERVING: Self = Self { blocks: 512, states: 256 };
-    /// For a node that only takes part in consensus, but may have to serve readers all at once: of a network of several
-    /// shards they read the state after the newest final block, which is some blocks below the head.
+    /// For a node that only takes part in consensus, but may have to serve readers all at once: of what they have just
+    /// seen it must have something.
     pub const CONSENSUS: Self = Self { blocks: 32, states: 32 };
 }
+
+/// Root blocks whose states can be read on every seat, the newest: what a reader has just seen of the network is among
+/// them.
+pub(crate) const FINAL_KEPT: u64 = 8;
+/// Blocks by which the oldest state of [`FINAL_KEPT`] may be below the head, about: a root that stands still must not
+/// fill the memory of seats whose shards go on.
+const FINAL_REACH: u64 = 512;
 
 #[derive(Debug, Default)]
 struct Recent {
@@ -70,6 +79,30 @@ impl Recent {
         self.blocks.back().map_or(Height::ZERO, |(block, _)| block.header.height)
     }
 
+    fn first_height(&self) -> Height {
+        self.blocks.front().map_or(Height::ZERO, |(block, _)| block.header.height)
+    }
+
+    /// Lets go of the states below a height, and of the blocks of those beyond a number.
+    fn expire(&mut self, states_below: Height, blocks: usize) {
+        let first = self.first_height().0;
+        let without = usize::try_from(states_below.0.saturating_sub(first)).unwrap_or(usize::MAX);
+        let without = without.min(self.blocks.len().saturating_sub(1));
+        // Those further below were let go of before.
+        for (_, state) in self.blocks.range_mut(..without).rev() {
+            if state.take().is_none() {
+                break;
+            }
+        }
+        for _ in 0..self.blocks.len().saturating_sub(blocks).min(without) {
+            let Some((old, _)) = self.blocks.pop_front() else { return };
+            self.by_hash.remove(&old.header.hash());
+            for tx in old.transactions.iter() {
+                self.by_transaction.remove(tx.hash());
+            }
+        }
+    }
+
     fn hash_at(&self, height: Height) -> Option<B256> {
         let back = usize::try_from(self.head_height().0.checked_sub(height.0)?).ok()?;
         self.hashes.get(self.hashes.len().checked_sub(back + 1)?).copied()
@@ -84,6 +117,9 @@ pub struct ChainView {
     genesis: Arc<RpcBlock>,
     limits: RwLock<ChainLimits>,
     recent: RwLock<Recent>,
+    /// Of each of the newest root blocks, the oldest first, which block of this chain was the newest final one; `None`
+    /// where there is no root, and a decided block is final.
+    finality: Option<RwLock<VecDeque<Height>>>,
     heads: broadcast::Sender<Arc<RpcBlock>>,
     feeds: RwLock<Vec<Weak<HeadFeed>>>,
 }
@@ -98,6 +134,7 @@ impl ChainView {
         genesis: SealedHeader,
         genesis_state: WorldState,
         limits: ChainLimits,
+        rooted: bool,
     ) -> Self {
         let genesis = Arc::new(chain_block(&spec, genesis, None, Arc::new([]), Arc::new([]), Arc::default()));
         let view = Self {
@@ -106,6 +143,7 @@ impl ChainView {
             genesis: genesis.clone(),
             limits: RwLock::new(limits),
             recent: RwLock::default(),
+            finality: rooted.then(|| RwLock::new(VecDeque::from([Height::ZERO]))),
             heads: broadcast::channel(HEADS_BUFFERED).0,
             feeds: RwLock::default(),
         };
@@ -119,9 +157,36 @@ impl ChainView {
         &self.spec
     }
 
+    /// Takes note of the next root block, after which this block is the newest final one of the chain; it need not be
+    /// decided here yet.
+    pub(crate) fn finalized(&self, tip: Height) {
+        let Some(finality) = &self.finality else { return };
+        let mut tips = finality.write();
+        tips.push_back(tip);
+        if tips.len() as u64 > FINAL_KEPT {
+            tips.pop_front();
+        }
+    }
+
+    /// The block from whose state on a restart has to begin, so that readers of the network miss none that they may ask
+    /// for; the newest block where there is no root.
+    pub(crate) fn restart_height(&self) -> Height {
+        self.readable_from(self.height())
+    }
+
+    /// The oldest block whose state readers may ask for when this is the head.
+    fn readable_from(&self, head: Height) -> Height {
+        let Some(finality) = &self.finality else { return head };
+        let oldest = finality.read().front().copied().unwrap_or_default();
+        oldest.clamp(Height(head.0.saturating_sub(FINAL_REACH)), head)
+    }
+
     /// Makes a durable block visible.
     pub(crate) fn publish(&self, block: Arc<RpcBlock>, state: WorldState) {
         let limits = *self.limits.read();
+        let head = block.header.height;
+        let last_states = Height(head.next().0.saturating_sub(limits.states as u64));
+        let states_from = self.readable_from(head).min(last_states);
         let mut recent = self.recent.write();
         recent.by_hash.insert(block.header.hash(), block.header.height);
         for (index, tx) in (0u32..).zip(block.transactions.iter()) {
@@ -132,18 +197,7 @@ impl ChainView {
         if recent.hashes.len() > HASHES_MAX {
             recent.hashes.pop_front();
         }
-        if recent.blocks.len() > limits.states {
-            let expired = recent.blocks.len() - limits.states - 1;
-            recent.blocks[expired].1 = None;
-        }
-        if recent.blocks.len() > limits.blocks
-            && let Some((old, _)) = recent.blocks.pop_front()
-        {
-            recent.by_hash.remove(&old.header.hash());
-            for tx in old.transactions.iter() {
-                recent.by_transaction.remove(tx.hash());
-            }
-        }
+        recent.expire(states_from, limits.blocks);
         drop(recent);
         // Nobody listening is fine: subscribers come and go.
         let _ = self.heads.send(block);
@@ -229,8 +283,7 @@ impl ChainView {
         }
         {
             let recent = self.recent.read();
-            let first = recent.blocks.front().map_or(Height::ZERO, |(block, _)| block.header.height);
-            if let Some(offset) = height.0.checked_sub(first.0) {
+            if let Some(offset) = height.0.checked_sub(recent.first_height().0) {
                 let index = usize::try_from(offset).unwrap_or(usize::MAX);
                 return Ok(recent.blocks.get(index).map(|(block, _)| block.clone()));
             }

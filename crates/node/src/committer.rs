@@ -5,7 +5,8 @@
 //! worker waits, this seat stops voting, and nothing that was acknowledged is lost.
 //!
 //! State is flushed every [`FLUSH_EVERY`] blocks on a thread of its own; after a crash the blocks since the
-//! last flush are executed again.
+//! last flush are executed again. Where there is a root, the flush stays behind what it has made final: states below the
+//! flushed one are gone after a restart, and readers of the network may ask for what is final at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use anfs_mempool::AccountView;
 use anfs_primitives::{Block, Certificate, Height, ShardReference};
 use anfs_rpc::RpcBlock;
-use anfs_state::{StateRead, WorldState};
+use anfs_state::StateRead;
 use anfs_store::NewBlock;
 
 use crate::chain::chain_block;
@@ -44,9 +45,6 @@ pub(crate) type CommitInbox = Inbox<Commit>;
 
 /// Blocks between two flushes of the state.
 pub(crate) const FLUSH_EVERY: u64 = 64;
-/// Blocks by which a flush stays behind where there is a root. States below the flushed one are gone after a restart, and
-/// the network's chain goes on from what the root has made final: that is to be there still.
-const FINALITY_LAG: u64 = 32;
 /// Blocks that share one fsync at most.
 const GROUP_MAX: usize = 32;
 /// Pause before a failed write is tried again.
@@ -141,16 +139,15 @@ impl Committer {
         if let Some(root) = &self.root {
             root.push(RootEvent::Certified(Box::new(reference)));
         }
-        self.flush(height, &executed.state);
+        self.flush();
     }
 
-    /// Has a state written if it is time to; `state` is the one after the newest block.
-    fn flush(&mut self, newest: Height, state: &WorldState) {
-        let lag = if self.root.is_some() { FINALITY_LAG } else { 0 };
-        if newest.0 < self.flushed.0 + FLUSH_EVERY + lag {
+    /// Has a state written if it is time to.
+    fn flush(&mut self) {
+        if self.context.chain.restart_height().0 < self.flushed.0 + FLUSH_EVERY {
             return;
         }
-        let flush = last_flush(&self.context, newest, state.clone(), self.root.is_some());
+        let Some(flush) = last_flush(&self.context) else { return };
         let height = flush.height;
         // A flush that is still running keeps its inbox full: this one is skipped, a later one catches up.
         if self.flusher.offer(flush) {
@@ -180,14 +177,10 @@ impl Committer {
     }
 }
 
-/// The last state to be flushed when the newest is this one: itself, or where there is a root one that stays behind.
-pub(crate) fn last_flush(context: &SeatContext, newest: Height, state: WorldState, root: bool) -> Flush {
-    let behind = Height(newest.0.saturating_sub(if root { FINALITY_LAG } else { 0 }));
-    // A seat that serves nobody holds fewer states, and nobody misses them.
-    match context.chain.state(behind) {
-        Some(state) => Flush { height: behind, state },
-        None => Flush { height: newest, state },
-    }
+/// The newest state that may be flushed; `None` if it is not in memory, as after a start on a newer one.
+pub(crate) fn last_flush(context: &SeatContext) -> Option<Flush> {
+    let height = context.chain.restart_height();
+    Some(Flush { height, state: context.chain.state(height)? })
 }
 
 #[cfg(test)]

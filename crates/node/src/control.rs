@@ -25,6 +25,10 @@ use crate::verified::Verified;
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
 /// How often it looks.
 const RELEASE_LOOKS: u32 = 500;
+/// How long a seat that serves waits, before it is stopped, between two looks for one that can take its place.
+const HEIR_WAIT: Duration = Duration::from_millis(10);
+/// How often it looks.
+const HEIR_LOOKS: u32 = 300;
 /// How long a start waits between two tries to open the seat's folder.
 const FREE_WAIT: Duration = Duration::from_millis(100);
 /// How often it tries.
@@ -187,25 +191,38 @@ impl ShardGroup {
     }
 
     /// Lets another seat serve before this one stops: the first in the line of succession that has what
-    /// clients have seen, else the one that has most.
+    /// clients have seen. None may have it yet; if none gets it within a while, then the one that has most.
     fn serve_without(&self, seat: SeatIndex) -> Result<(), BackendError> {
+        for last_look in (0..HEIR_LOOKS).map(|look| look + 1 == HEIR_LOOKS) {
+            if self.hand_over(seat, last_look)? {
+                break;
+            }
+            std::thread::park_timeout(HEIR_WAIT);
+        }
+        Ok(())
+    }
+
+    /// Lets another seat serve in the place of this one, if it does; whether one was found. One that has less than
+    /// clients have seen will do only when `any` does.
+    fn hand_over(&self, seat: SeatIndex, any: bool) -> Result<bool, BackendError> {
         let seen = self.backend.head();
         let places = self.places.lock();
         let order = self.plan.succession().into_iter().chain([SeatIndex::GENERATOR]);
         let heirs = order.filter(|heir| *heir != seat).filter_map(|heir| places[usize::from(heir.0)].seat());
         let heirs: Vec<&Seat> = heirs.filter(|heir| !heir.health().stopping()).collect();
-        let height = |heir: &&Seat| heir.chain().head().header.height;
-        let ready = heirs.iter().find(|heir| height(heir) >= seen);
-        let next = ready.or_else(|| heirs.iter().max_by_key(|heir| height(heir)));
-        let Some(next) = next else {
+        if heirs.is_empty() {
             let words =
                 format!("seat {seat} is the last one that runs: start another one before it is stopped");
             return Err(BackendError::InvalidParams(words));
-        };
-        if self.backend.reads_from() == seat {
-            self.backend.read_from(next);
         }
-        Ok(())
+        if self.backend.reads_from() != seat {
+            return Ok(true);
+        }
+        let ready = heirs.iter().find(|heir| heir.chain().height() >= seen);
+        let most = || heirs.iter().max_by_key(|heir| heir.chain().height()).filter(|_| any);
+        let Some(next) = ready.or_else(most) else { return Ok(false) };
+        self.backend.read_from(next);
+        Ok(true)
     }
 
     fn report(&self, seat: SeatIndex, place: &Place, acting: SeatIndex) -> SeatReport {

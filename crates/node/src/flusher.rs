@@ -39,8 +39,9 @@ pub(crate) struct OnDisk {
 }
 
 impl OnDisk {
-    pub(crate) fn new(limits: ChainLimits) -> Self {
-        let idle = limits.states as u64 / FLUSH_EVERY + SPARE;
+    pub(crate) fn new() -> Self {
+        // Any seat may have to serve, and holds so many states from then on.
+        let idle = ChainLimits::SERVING.states as u64 / FLUSH_EVERY + SPARE;
         Self { newest: Mutex::default(), idle: u32::try_from(idle).unwrap_or(u32::MAX) }
     }
 

@@ -345,7 +345,6 @@ impl Seat {
     fn shut_down(&mut self) {
         self.leave();
         self.context.health.stop();
-        let head = self.context.chain.head_state();
         self.close_and_join("builder", &self.inboxes.slots.clone());
         self.close_and_join("engine", &self.inboxes.engine.clone());
         self.close_and_join("worker", &self.inboxes.work.clone());
@@ -353,14 +352,10 @@ impl Seat {
         if let Some(inbox) = self.root.as_ref().map(|root| root.inbox.clone()) {
             self.close_and_join("root", &inbox);
         }
-        let head = if self.context.chain.head().header.hash() == head.0.header.hash() {
-            head
-        } else {
-            self.context.chain.head_state()
-        };
-        let last = last_flush(&self.context, head.0.header.height, head.1, self.root.is_some());
         // What is on disk already is no news.
-        if last.height > self.context.store.flushed_height() {
+        if let Some(last) = last_flush(&self.context)
+            && last.height > self.context.store.flushed_height()
+        {
             self.inboxes.flushes.push(last);
         }
         self.close_and_join("flusher", &self.inboxes.flushes.clone());
@@ -403,7 +398,14 @@ pub(crate) fn prepare(
 ) -> Result<(Arc<SeatContext>, (Height, WorldState)), NodeError> {
     let spec = &config.spec;
     let genesis_state = genesis_state.with_reader(store.state_reader());
-    let chain = ChainView::new(spec.clone(), store.clone(), genesis.clone(), genesis_state, config.limits);
+    let chain = ChainView::new(
+        spec.clone(),
+        store.clone(),
+        genesis.clone(),
+        genesis_state,
+        config.limits,
+        config.root.is_some(),
+    );
     let mut flushed = (Height::ZERO, WorldState::empty());
     if let Some((height, root)) = on_disk {
         let state = WorldState::open(root, store.state_reader())?;
@@ -433,7 +435,7 @@ pub(crate) fn prepare(
         chain: Arc::new(chain),
         arrivals,
         executed: ExecutedBlocks::default(),
-        on_disk: OnDisk::new(config.limits),
+        on_disk: OnDisk::new(),
         codes: CodeCache::default(),
         pool: Arc::new(SharedPool::new(pool)),
         accounts: HeadAccounts::default(),

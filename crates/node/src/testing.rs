@@ -20,6 +20,7 @@ use crate::chain::ChainLimits;
 use crate::clock::Clock;
 use crate::context::SeatContext;
 use crate::genesis::{DEFAULT_MNEMONIC, GenesisChoices, devnet_spec, seat_key, wallets};
+use crate::root::{InProcessNetwork, RootLink};
 use crate::seat::{SeatConfig, prepare};
 
 /// A clock on which a millisecond passes with each look.
@@ -59,6 +60,16 @@ pub(crate) fn spec() -> Arc<ChainSpec> {
 
 impl Scene {
     pub(crate) fn new(seat: u16, limits: ChainLimits) -> Self {
+        Self::with_root(seat, limits, None)
+    }
+
+    /// A seat of a shard beneath a root, which nobody runs.
+    pub(crate) fn rooted(seat: u16, limits: ChainLimits) -> Self {
+        let transport = Arc::new(InProcessNetwork::new(&[], choices().verifiers));
+        Self::with_root(seat, limits, Some(RootLink { transport, shown: None }))
+    }
+
+    fn with_root(seat: u16, limits: ChainLimits, root: Option<RootLink>) -> Self {
         let folder = TempDir::new().unwrap();
         let spec = spec();
         let config = SeatConfig {
@@ -74,7 +85,7 @@ impl Scene {
             disk: None,
             founding: true,
             byzantine: false,
-            root: None,
+            root,
             spec,
         };
         let context = open(&config);

@@ -11,7 +11,7 @@ use alloy_primitives::{Address, U256, keccak256};
 use serde_json::{Value, json};
 
 use crate::harness::{Devnet, Draft, Rpc, parse_quantity, pause, sign};
-use crate::killer::kill_generator;
+use crate::killer::{kill_generator, shard_rpc};
 use checker::{Head, History, Read, Transfer};
 
 const RECEIVERS: usize = 6;
@@ -22,6 +22,8 @@ const TRANSFERS: usize = 24;
 
 /// How long a shard has between two generators' deaths.
 const BETWEEN_KILLS: Duration = Duration::from_millis(500);
+/// How long a shard goes on before the next serving seat is stopped.
+const BETWEEN_STOPS: Duration = Duration::from_millis(200);
 
 /// What all threads write to.
 #[derive(Debug, Default)]
@@ -171,4 +173,56 @@ fn one_shard_keeps_its_promises_to_readers() {
 #[test]
 fn four_shards_keep_the_promises_of_one() {
     watch(4);
+}
+
+/// The seat from which clients of a shard are served.
+fn serving(rpc: &Rpc) -> Value {
+    let seats = rpc.call("devnet_seats", json!([]));
+    let seats = seats.as_array().expect("a list of seats");
+    seats.iter().find(|seat| seat["serving"] == true).expect("some seat serves")["seat"].clone()
+}
+
+#[test]
+fn the_newest_state_can_be_read_while_one_serving_seat_after_the_other_is_stopped() {
+    const SHARDS: usize = 2;
+    /// Stops of serving seats; meanwhile states are flushed a few times.
+    const STOPS: usize = 60;
+    let devnet = Devnet::start(&["--ephemeral", "--slot-ms", "100", "--verifiers", "4", "--shards", "2"]);
+    let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let readers = (0..READERS).map(|reader| {
+            let (rpc, stop, reads) = (&devnet.rpc, &stop, &reads);
+            scope.spawn(move || {
+                for tag in ["latest", "safe", "finalized"].into_iter().cycle() {
+                    if stop.load(Ordering::Acquire) {
+                        break;
+                    }
+                    assert_eq!(balance(rpc, reader, &json!(tag)), 0);
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        let stopper = scope.spawn(|| {
+            let mut down = [Value::Null, Value::Null];
+            for round in 0..STOPS {
+                let shard = round % SHARDS;
+                let rpc = shard_rpc(&devnet.rpc, shard + 1, SHARDS);
+                let seat = serving(&rpc);
+                rpc.call("devnet_stopSeat", json!([seat]));
+                assert_ne!(serving(&rpc), seat);
+                // Whoever starts now may be the one to serve next.
+                let before = std::mem::replace(&mut down[shard], seat);
+                if before != Value::Null {
+                    rpc.call("devnet_startSeat", json!([before]));
+                }
+                pause(BETWEEN_STOPS);
+            }
+        });
+        let stopped = stopper.join();
+        stop.store(true, Ordering::Release);
+        readers.into_iter().for_each(|reader| reader.join().expect("a reader does not panic"));
+        stopped.expect("seats can be stopped and started");
+    });
+    assert!(reads.into_inner() > 10 * STOPS as u64, "readers went on all the time");
 }

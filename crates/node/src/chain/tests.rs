@@ -154,3 +154,53 @@ fn the_last_256_hashes_are_at_hand_after_a_restart_too() {
     assert_eq!(held(), HASHES_MAX);
     all_there();
 }
+
+#[test]
+fn what_eight_root_blocks_made_final_can_be_read_however_far_the_head_is() {
+    let scene = Scene::rooted(1, LIMITS);
+    let (context, chain) = (&scene.context, &scene.context.chain);
+    let records = extend(context, 120);
+    let mut records = records.iter();
+    let mut go_to = |height: u64| {
+        while chain.height().0 < height {
+            publish(context, records.next().unwrap());
+        }
+    };
+    go_to(20);
+    assert_eq!(chain.oldest_state(), Height::ZERO, "nothing but genesis is final");
+    // Root blocks 1 to 7, of which each names five blocks more.
+    (1..=7).for_each(|root| chain.finalized(Height(5 * root)));
+    go_to(40);
+    assert_eq!(chain.oldest_state(), Height::ZERO, "readers may still ask for block 0 of the network");
+    chain.finalized(Height(40));
+    go_to(41);
+    assert_eq!((chain.oldest_state(), chain.restart_height()), (Height(5), Height(5)));
+    assert_eq!(chain.recent.read().blocks.len(), 37, "blocks are held as long as their states");
+    // The root stands still.
+    go_to(100);
+    assert_eq!(chain.oldest_state(), Height(5));
+    assert!(heights(5..=100).all(|height| chain.state(height).is_some()));
+    // One root block names all that has been decided meanwhile, and other seats are ahead of this one.
+    chain.finalized(Height(100));
+    (0..7).for_each(|_| chain.finalized(Height(110)));
+    go_to(101);
+    assert_eq!((chain.oldest_state(), chain.restart_height()), (Height(99), Height(100)));
+    assert_eq!(chain.recent.read().blocks.len(), LIMITS.blocks);
+    assert_eq!(chain.recent.read().by_hash.len(), LIMITS.blocks);
+    chain.finalized(Height(110));
+    assert_eq!(chain.restart_height(), Height(101), "no higher than the head");
+}
+
+#[test]
+fn a_root_that_stands_still_does_not_fill_the_memory() {
+    let scene = Scene::rooted(1, LIMITS);
+    let (context, chain) = (&scene.context, &scene.context.chain);
+    for record in extend(context, FINAL_REACH + 10) {
+        publish(context, &record);
+    }
+    assert_eq!((chain.oldest_state(), chain.restart_height()), (Height(10), Height(10)));
+    assert_eq!(chain.recent.read().blocks.len() as u64, FINAL_REACH + 1);
+    let (block, state) = (chain.block(Height(300)).unwrap().unwrap(), chain.state(Height(300)).unwrap());
+    chain.restart_at(block, state).unwrap();
+    assert_eq!((chain.oldest_state(), chain.height()), (Height(300), Height(300)));
+}

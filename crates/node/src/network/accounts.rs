@@ -38,12 +38,14 @@ pub(crate) struct Accounts {
     newest: Option<Newest>,
 }
 
-/// The accounts after the newest network block at which the states of all domains were at hand.
+/// The heights of the domains' own blocks after a network block.
+type Tips = BTreeMap<DomainId, Height>;
+
+/// The accounts after the newest network block at which the states of all domains were at hand. The states themselves
+/// are not kept: they would keep the folder of the seat that they are of open, which may be about to start again.
 struct Newest {
     height: Height,
-    /// The heights of the domains' own blocks.
-    tips: BTreeMap<DomainId, Height>,
-    states: States,
+    tips: Tips,
     trie: AccountTrie,
 }
 
@@ -64,7 +66,7 @@ impl Accounts {
         let homes = Homes::new(spec.shards.len());
         let trie = homes.gather(&states)?;
         let tips = states.keys().map(|domain| (*domain, Height::ZERO)).collect();
-        Ok(Self { homes, newest: Some(Newest { height: Height::ZERO, tips, states, trie }) })
+        Ok(Self { homes, newest: Some(Newest { height: Height::ZERO, tips, trie }) })
     }
 
     /// The accounts, if they are known.
@@ -89,38 +91,32 @@ impl Accounts {
         rows: &[DomainRow],
         domains: &Domains,
     ) -> Option<AccountTrie> {
-        let tips: BTreeMap<_, _> =
-            (0u32..).map(DomainId).zip(rows).map(|(domain, row)| (domain, row.tip)).collect();
-        let Some(states) = self.states(&tips, domains) else {
+        let tips: Tips = (0u32..).map(DomainId).zip(rows).map(|(domain, row)| (domain, row.tip)).collect();
+        let before = self.newest.take();
+        let Some(after) = states(&tips, domains) else {
             tracing::debug!(%height, "a domain's state is gone: the state root is not known here");
-            // States keep the folder of the seat that they are of open, and that seat may be about to start again.
-            self.forget();
             return None;
         };
-        let followed = self.newest.take().and_then(|newest| {
-            let changed = self.homes.changed(&newest.states, &states);
-            let changed = changed.inspect_err(|error| {
+        let followed = before.and_then(|before| {
+            let then = states(&before.tips, domains)?;
+            let changed = self.homes.changed(&then, &after).inspect_err(|error| {
                 tracing::warn!(%height, %error, "what changed cannot be told: all accounts are gathered anew");
             });
-            Some(newest.trie.apply(&changed.ok()?))
+            Some(before.trie.apply(&changed.ok()?))
         });
-        let gathered = followed.map_or_else(|| self.homes.gather(&states), Ok);
+        let gathered = followed.map_or_else(|| self.homes.gather(&after), Ok);
         let gathered = gathered.inspect_err(|error| {
             tracing::warn!(%height, %error, "the accounts cannot be gathered: the state root is not known here");
         });
         let trie = gathered.ok()?;
-        self.newest = Some(Newest { height, tips, states, trie: trie.clone() });
+        self.newest = Some(Newest { height, tips, trie: trie.clone() });
         Some(trie)
     }
+}
 
-    fn states(&self, tips: &BTreeMap<DomainId, Height>, domains: &Domains) -> Option<States> {
-        let state = |domain: DomainId, tip: Height| {
-            let same = |newest: &&Newest| newest.tips.get(&domain) == Some(&tip);
-            let held = self.newest.as_ref().filter(same).and_then(|newest| newest.states.get(&domain));
-            held.cloned().or_else(|| domains.reader(domain)?.state(tip))
-        };
-        tips.iter().map(|(domain, tip)| Some((*domain, state(*domain, *tip)?))).collect()
-    }
+/// The states after these blocks, if they are at hand: every seat holds those of several network blocks.
+fn states(tips: &Tips, domains: &Domains) -> Option<States> {
+    tips.iter().map(|(domain, tip)| Some((*domain, domains.reader(*domain)?.state(*tip)?))).collect()
 }
 
 /// Where addresses live, by their hashes.

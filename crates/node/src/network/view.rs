@@ -401,12 +401,13 @@ impl NetworkView {
         Ok(())
     }
 
-    /// The oldest block in memory after which a shard stood at this height or above.
+    /// The oldest block in memory after which a shard stood at this height or above; the one to come if there is none.
     pub(crate) fn oldest_at(&self, domain: DomainId, tip: Height) -> Height {
         let recent = self.recent.read();
         let at =
             recent.blocks.partition_point(|block| row(&block.entry, domain).is_none_or(|row| row.tip < tip));
-        recent.blocks.get(at).or_else(|| recent.blocks.back()).map_or(Height::ZERO, |block| block.height())
+        let next = || recent.blocks.back().map_or(Height::ZERO, |newest| newest.height().next());
+        recent.blocks.get(at).map_or_else(next, |block| block.height())
     }
 
     /// A stream of new blocks from now on.

@@ -13,7 +13,9 @@ use anfs_consensus::root::{
     RootStatus,
 };
 use anfs_crypto::outbox::{LaneBatch, lane_batch};
-use anfs_primitives::{CertifiedRootBlock, DomainId, Height, RootMessage, RootSeat, ShardReference, encode};
+use anfs_primitives::{
+    CertifiedRootBlock, DomainId, Height, RootHeader, RootMessage, RootSeat, ShardReference, encode,
+};
 use anfs_store::{RecordLog, RootStore, StoreError};
 use parking_lot::RwLock;
 
@@ -25,6 +27,7 @@ use super::quotas::Quotas;
 use super::wants::Wants;
 use super::wire::{NetworkMessage, NetworkTransport};
 use crate::arrivals::{PushError, message_bytes};
+use crate::chain::FINAL_KEPT;
 use crate::context::{Part, SeatContext};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Received};
@@ -115,6 +118,11 @@ impl RootEngine {
         for height in (first.0..=top.0).map(Height) {
             if let Some(block) = parts.chain.block(height)? {
                 lanes.extend(&block, own_messages(&parts.chain, &block, seat.domain)?);
+            }
+        }
+        for height in (top.0.saturating_sub(FINAL_KEPT) + 1..=top.0).map(Height) {
+            if let Some(header) = parts.chain.header(height)? {
+                note_final(context, &header);
             }
         }
         let started_ms = context.clock.now_ms();
@@ -389,6 +397,7 @@ impl RootEngine {
     fn finalise(&mut self, block: &Arc<CertifiedRootBlock>) -> Result<(), NodeError> {
         self.insist(|store| store.append(block))?;
         self.parts.chain.publish(block);
+        note_final(&self.parts.context, &block.block.header);
         if let Some(shown) = &self.parts.shown {
             shown.publish(block);
         }
@@ -449,6 +458,13 @@ impl RootEngine {
                 return Err(error.into());
             }
         }
+    }
+}
+
+/// Tells the seat's chain how much of it a root block has made final.
+fn note_final(context: &SeatContext, header: &RootHeader) {
+    if let Some(tip) = header.tip(context.domain) {
+        context.chain.finalized(tip.height);
     }
 }
 
