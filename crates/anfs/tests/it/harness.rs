@@ -220,7 +220,10 @@ impl Rpc {
             }
             pause(ASK_AGAIN);
         }
-        panic!("no receipt for {hash}");
+        let known = self.try_call("eth_getTransactionByHash", json!([hash]));
+        let (pool, view) =
+            (self.try_call("txpool_content", json!([])), self.try_call("anfs_view", json!([])));
+        panic!("no receipt for {hash}; it is known as {known:?}; pool: {pool:?}; view: {view:?}");
     }
 }
 

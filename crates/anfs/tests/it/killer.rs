@@ -16,7 +16,8 @@ pub(crate) fn shard_rpc(rpc: &Rpc, shard: usize, shards: usize) -> Rpc {
     if shards == 1 { rpc.clone() } else { Rpc::new(format!("{}/shard/{shard}", rpc.url)) }
 }
 
-/// Kills whoever acts as generator of the shard, waits until another one does, and starts the killed seat again.
+/// Kills whoever acts as generator of the shard, waits until another one does and the shard goes on under it, and starts
+/// the killed seat again.
 pub(crate) fn kill_generator(rpc: &Rpc, shard: usize, shards: usize) {
     let rpc = shard_rpc(rpc, shard, shards);
     let before = rpc.call("anfs_view", json!([]));
@@ -30,5 +31,16 @@ pub(crate) fn kill_generator(rpc: &Rpc, shard: usize, shards: usize) {
         taken(&rpc.call("anfs_view", json!([])))
     });
     assert!(over, "nobody has taken over from seat {seat} of shard {shard}");
+    // Who kills on before anything is decided lets nothing be decided, however right everybody acts.
+    let height = rpc.quantity("eth_blockNumber", json!([]));
+    let decided = || rpc.quantity("eth_blockNumber", json!([])) > height + 1;
+    let goes_on = (0..LOOKS_MAX).any(|_| {
+        let on = decided();
+        if !on {
+            pause(LOOK);
+        }
+        on
+    });
+    assert!(goes_on, "shard {shard} decides nothing after block {height} and the death of seat {seat}");
     rpc.call("devnet_startSeat", json!([seat]));
 }
