@@ -9,6 +9,7 @@ use anfs_primitives::crossing::{CallForm, CrossCall, GasPayment};
 use anfs_primitives::{BoundedVec, CrossMessage, DomainId, MessageBody, NetworkId, Slot, encode};
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use super::contracts::{Program, Request, Waiting};
 use super::lies::Lie;
 
 /// Accounts of a shard.
@@ -25,7 +26,7 @@ pub(super) fn address(domain: DomainId, index: u16) -> Address {
 }
 
 /// The account of an address.
-fn place(address: &Address) -> (DomainId, u16) {
+pub(super) fn place(address: &Address) -> (DomainId, u16) {
     let [a, b, c, d, .., high, low] = address.0.0;
     (DomainId(u32::from_be_bytes([a, b, c, d])), u16::from_be_bytes([high, low]))
 }
@@ -51,6 +52,8 @@ pub(super) enum Kind {
     Burn,
     /// A captured shard breaks the rules: nobody honest takes this in.
     Lie(Lie),
+    /// Calls an account of another shard with a program.
+    Program(Request),
 }
 
 /// One transaction.
@@ -71,6 +74,10 @@ pub(super) struct Bank {
     pub(super) lanes: BTreeMap<DomainId, (u64, U256)>,
     /// Messages consumed, by source.
     pub(super) cursors: BTreeMap<DomainId, u64>,
+    /// Calls with programs that were sent.
+    pub(super) calls: u64,
+    /// Results that accounts wait for, by their calls.
+    pub(super) waiting: BTreeMap<B256, Waiting>,
 }
 
 /// What a block does beside changing the state.
@@ -86,6 +93,12 @@ pub(super) struct Outcome {
     pub(super) crossings: u64,
     /// Calls that bounced.
     pub(super) bounces: u64,
+    /// Calls with programs that were sent.
+    pub(super) calls: u64,
+    /// Results that were taken: of which call, from whom.
+    pub(super) answered: Vec<(B256, DomainId)>,
+    /// Results that nobody here waits for.
+    pub(super) unasked: u64,
     pub(super) lie: Option<Lie>,
 }
 
@@ -93,7 +106,8 @@ impl Bank {
     pub(super) fn new(network: NetworkId, domain: DomainId, coins: U256) -> Self {
         let mut accounts = vec![coins / U256::from(ACCOUNTS); usize::from(ACCOUNTS)];
         accounts[0] += coins % U256::from(ACCOUNTS);
-        Self { network, domain, accounts, lanes: BTreeMap::new(), cursors: BTreeMap::new() }
+        let (lanes, cursors, waiting) = Default::default();
+        Self { network, domain, accounts, lanes, cursors, calls: 0, waiting }
     }
 
     /// Coins of all accounts.
@@ -103,15 +117,18 @@ impl Bank {
 
     /// What a header commits to.
     pub(super) fn root(&self) -> B256 {
-        let bytes: Vec<u8> = self.accounts.iter().flat_map(U256::to_be_bytes::<32>).collect();
+        let mut bytes: Vec<u8> = self.accounts.iter().flat_map(U256::to_be_bytes::<32>).collect();
+        if self.calls > 0 {
+            bytes.extend(encode(&(self.calls, &self.waiting)));
+        }
         keccak256(bytes)
     }
 
-    fn account(&mut self, index: u16) -> &mut U256 {
+    pub(super) fn account(&mut self, index: u16) -> &mut U256 {
         &mut self.accounts[usize::from(index % ACCOUNTS)]
     }
 
-    fn pay(&mut self, from: u16, value: U256) -> bool {
+    pub(super) fn pay(&mut self, from: u16, value: U256) -> bool {
         let account = self.account(from);
         let enough = account.checked_sub(value);
         *account = enough.unwrap_or(*account);
@@ -151,16 +168,17 @@ impl Bank {
             *self.cursors.entry(message.source).or_default() += 1;
             match &message.body {
                 MessageBody::Credit { recipient, value } => self.credit(recipient, *value, out),
-                MessageBody::Call(call) => self.call(call, out),
-                // Nobody in this bank asks what came of a call, and it has no contracts.
-                MessageBody::Result(_) | MessageBody::Route { .. } => {}
+                MessageBody::Call(call) => self.call(message.source, call, out),
+                MessageBody::Result(result) => self.take(message.source, result, out),
+                // Nobody in this bank creates contracts.
+                MessageBody::Route { .. } => {}
             }
             out.consumed.push(message.clone());
         }
     }
 
     /// Coins that have come, or that stay here: to the account, or on to where it lives. spec: Domains D14
-    fn credit(&mut self, recipient: &Address, value: U256, out: &mut Outcome) {
+    pub(super) fn credit(&mut self, recipient: &Address, value: U256, out: &mut Outcome) {
         let (domain, index) = place(recipient);
         if domain == self.domain {
             *self.account(index) += value;
@@ -169,21 +187,30 @@ impl Bank {
         }
     }
 
-    /// Half of what was prepaid is used and burned; what is left goes back, with the value if the call fails.
-    fn call(&mut self, call: &CrossCall, out: &mut Outcome) {
+    /// Half of what was prepaid is used and burned; what is left goes back, with the value if the call fails. A program
+    /// runs unless it fails, and whoever asked is told of it.
+    fn call(&mut self, source: DomainId, call: &CrossCall, out: &mut Outcome) {
         let prepaid = call.prepaid();
         let fee = prepaid / U256::from(2);
         out.burned += fee;
         let mut back = prepaid - fee;
-        if call.data.first() == Some(&FAILS) || place(&call.recipient).0 != self.domain {
+        let program = Program::of(&call.data);
+        let (here, index) = place(&call.recipient);
+        let fails = call.data.first() == Some(&FAILS) || program.as_ref().is_some_and(|it| it.fails);
+        let success = !fails && here == self.domain;
+        if success {
+            self.credit(&call.recipient, call.value, out);
+            if let Some(program) = &program {
+                self.run(index % ACCOUNTS, call.value, program, out);
+            }
+        } else {
             back += call.value;
             out.bounces += 1;
-        } else {
-            self.credit(&call.recipient, call.value, out);
         }
         if !back.is_zero() {
             self.credit(&call.sender, back, out);
         }
+        self.answer(source, call, success, out);
     }
 
     /// Runs a transaction; one that cannot pay does nothing.
@@ -222,6 +249,10 @@ impl Bank {
                     out.crossings += 1;
                     self.send(place(to).0, MessageBody::Call(call), out);
                 }
+            }
+            Kind::Program(request) => {
+                out.crossings += 1;
+                self.request(*from, *value, request, out);
             }
             Kind::Lie(lie) => {
                 out.lie = Some(*lie);

@@ -16,7 +16,7 @@ use super::bank::{Bank, Operation, Outcome};
 /// Entries of a block: its transactions, and a tick.
 pub(super) const ENTRIES: usize = 2;
 /// Bytes of an encoded transaction at most.
-const OPERATION_BYTES_MAX: usize = 256;
+const OPERATION_BYTES_MAX: usize = 8192;
 
 /// A block that was executed.
 #[derive(Debug)]

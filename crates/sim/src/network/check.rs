@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use anfs_consensus::root::RootState;
 use anfs_primitives::{
-    BlockHash, CertifiedRootBlock, CrossMessage, DomainId, Height, RootHash, RootSeat, SealedHeader,
-    ShardReference, Supply,
+    BlockHash, CertifiedRootBlock, CrossMessage, DomainId, Height, MessageBody, RootHash, RootSeat,
+    SealedHeader, ShardReference, Supply,
 };
 
 use super::bank::Outcome;
@@ -30,6 +30,8 @@ pub(super) struct Checker {
     decided: BTreeMap<(DomainId, Height), (BlockHash, u64)>,
     /// Messages sent by final blocks and not consumed, with the root block that made them final.
     lanes: BTreeMap<(DomainId, DomainId), VecDeque<(CrossMessage, Height)>>,
+    /// Calls of final blocks whose senders wait to be told what came of them: by whom, and who is to say it.
+    asked: BTreeMap<B256, (DomainId, DomainId)>,
     /// By the model's own accounts: coins held after the newest final block, in flight, and burned.
     held: BTreeMap<DomainId, U256>,
     in_flight: U256,
@@ -59,6 +61,7 @@ impl Checker {
             executed: genesis.iter().map(|one| (one.header.hash(), one.clone())).collect(),
             decided: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            asked: BTreeMap::new(),
             in_flight: U256::ZERO,
             burned: U256::ZERO,
             issued: U256::ZERO,
@@ -228,10 +231,29 @@ impl Checker {
             if self.plan.is_captured(message.destination) {
                 self.loot_max += message.value();
             }
+            if let MessageBody::Call(call) = &message.body
+                && let Some(request) = call.result
+                && self.asked.insert(request.id, (domain, message.destination)).is_some()
+            {
+                self.find(format!("{place:?} sends two calls with one name"));
+            }
             let lane = self.lanes.entry((domain, message.destination)).or_default();
             lane.push_back((message.clone(), at));
         }
+        self.answered(place, outcome);
         self.burned += outcome.burned;
+    }
+
+    /// Results are taken of calls that were sent, once, and from whom they were sent to.
+    fn answered(&mut self, place: (DomainId, Height), outcome: &Outcome) {
+        for (id, from) in &outcome.answered {
+            if self.asked.remove(id) != Some((place.0, *from)) {
+                self.find(format!("{place:?} takes a result of {from} that it has not asked for, or has"));
+            }
+        }
+        self.counts.calls += outcome.calls;
+        self.counts.answers += outcome.answered.len() as u64;
+        self.counts.unasked += outcome.unasked;
     }
 
     /// The model's own accounts against the root's ledger, to the wei.
@@ -289,6 +311,12 @@ impl Checker {
                 left.push(format!("{} messages wait from {source} to {destination}", lane.len()));
             }
         }
+        let owed =
+            |(by, of): &&(DomainId, DomainId)| !self.plan.is_captured(*by) && !self.plan.is_captured(*of);
+        let owed = self.asked.values().filter(owed).count();
+        if owed > 0 {
+            left.push(format!("{owed} calls were not answered"));
+        }
         left
     }
 
@@ -300,6 +328,7 @@ impl Checker {
         (report.bounces, report.shard_blocks) = (counts.bounces, counts.shard_blocks);
         report.root_blocks = counts.root_blocks;
         report.root_messages = counts.root_messages;
+        (report.calls, report.answers, report.unasked) = (counts.calls, counts.answers, counts.unasked);
         report.issued = self.issued;
         report.evidence.extend(counts.evidence.clone());
         (report.loot, report.loot_max) = (self.loot, self.loot_max);

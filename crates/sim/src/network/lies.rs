@@ -1,13 +1,18 @@
 //! What a captured shard, whose verifiers certify whatever they like, may claim.
 
 use alloy_primitives::{B256, U256};
-use anfs_primitives::{DomainId, InboxCursor, LaneCount, MessageBody, ShardHeader};
+use anfs_primitives::crossing::{CallResult, ResultRequest};
+use anfs_primitives::{BoundedVec, DomainId, InboxCursor, LaneCount, MessageBody, ShardHeader};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::bank::{Bank, Outcome, address};
+use super::contracts::{CALLBACK_GAS, call_id};
 
 /// More than all coins that there are.
 const MINTED: U256 = U256::from_limbs([0, 0, 1, 0]);
+
+/// False answers in each block.
+const GUESSES: u64 = 8;
 
 /// How a captured shard lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
@@ -32,10 +37,12 @@ pub enum Lie {
     Phantom,
     /// Its lane to the root claims messages that nobody can show.
     Unshown,
+    /// Tells another shard what came of calls that were sent to others.
+    Answer,
 }
 
 impl Lie {
-    /// Those that seeds draw; [`Self::Unshown`] has a test of its own.
+    /// Those that seeds draw; [`Self::Unshown`] and [`Self::Answer`] have tests of their own.
     pub const ALL: [Self; 9] = [
         Self::Drain,
         Self::Overdraw,
@@ -62,13 +69,14 @@ impl Lie {
             Self::Hollow => "hollow lane",
             Self::Phantom => "phantom message",
             Self::Unshown => "phantom message to the root",
+            Self::Answer => "false answers",
         }
     }
 
     /// Whether the root can see from the header that it is one.
     #[must_use]
     pub fn shows(self) -> bool {
-        !matches!(self, Self::Drain | Self::Hollow | Self::Phantom | Self::Unshown)
+        !matches!(self, Self::Drain | Self::Hollow | Self::Phantom | Self::Unshown | Self::Answer)
     }
 
     /// Whether what it sent to a shard can never be consumed, so that whatever the root makes final behind it waits.
@@ -101,6 +109,15 @@ impl Lie {
             }
             Self::Phantom => bank.lanes.entry(loot).or_default().0 += 1,
             Self::Unshown => bank.lanes.entry(DomainId::ROOT).or_default().0 += 1,
+            Self::Answer => {
+                // Calls are numbered: whoever counts knows the identifiers of those that wait.
+                let first = bank.lanes.get(&loot).map_or(0, |lane| lane.0);
+                for number in first..first + GUESSES {
+                    let request = ResultRequest { id: call_id(loot, number), gas_limit: CALLBACK_GAS };
+                    let result = CallResult { request, success: true, data: BoundedVec::new() };
+                    bank.send(loot, MessageBody::Result(result), out);
+                }
+            }
             Self::Coinless | Self::Ahead | Self::Replay | Self::Mint | Self::Fork => {}
         }
     }
@@ -126,7 +143,7 @@ impl Lie {
             }
             Self::Mint => header.value_in += MINTED,
             Self::Fork => header.root_reference.hash = B256::repeat_byte(0xf0),
-            Self::Drain | Self::Overdraw | Self::Hollow | Self::Phantom | Self::Unshown => {}
+            Self::Drain | Self::Overdraw | Self::Hollow | Self::Phantom | Self::Unshown | Self::Answer => {}
         }
         header.lanes = lanes.try_into().expect("as many as there are domains at most");
         header.inbox_cursors = cursors.try_into().expect("as many as there are domains at most");

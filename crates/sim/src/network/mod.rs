@@ -13,7 +13,8 @@
 //!
 //! Both cores are the production ones. What runs in place of the EVM is a bank of a few accounts: it pays within its
 //! shard and across, by credits and by calls that may fail and bounce, with the lanes, cursors and sums that real headers
-//! have. Verifiers execute every block again and hold the header against what comes of it.
+//! have. In every other network its accounts are contracts too: calls bring random programs that pay, call on through several
+//! domains, and ask what came of it. Verifiers execute every block again and hold the header against what comes of it.
 //!
 //! A captured shard is one whose every seat certifies whatever its generator claims ([`Lie`]); less than a third of all
 //! stake may break the root's rules beside ([`Misdeed`]).
@@ -30,6 +31,7 @@
 mod bank;
 mod block;
 mod check;
+mod contracts;
 mod crypto;
 mod faults;
 mod inbox;

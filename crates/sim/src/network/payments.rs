@@ -1,10 +1,11 @@
-//! What accounts do: random payments within a shard, across, and to the root.
+//! What accounts do: random payments within a shard, across, and to the root, and calls with programs.
 
 use alloy_primitives::U256;
 use anfs_primitives::DomainId;
 
 use super::bank::{ACCOUNTS, Kind, Operation, address};
 use super::block::Executed;
+use super::contracts::Request;
 use super::lies::Lie;
 use super::plan::Plan;
 use crate::rng::Rng;
@@ -23,6 +24,7 @@ impl Plan {
                 Lie::Drain if !first => Some(Lie::Overdraw),
                 lie if lie.stalls() => Some(lie).filter(|_| first),
                 Lie::Fork => Some(Lie::Fork).filter(|_| moved),
+                Lie::Answer => Some(Lie::Answer).filter(|_| !quiet),
                 lie => Some(lie),
             };
             let lie = lie.map(|lie| Operation { from: 0, value: U256::ZERO, kind: Kind::Lie(lie) });
@@ -40,6 +42,10 @@ impl Plan {
         // Small shares and odd weis; now and then more than there is.
         let share = U256::from(rng.between(20, 400));
         let value = if rng.chance(30) { held + held } else { held / share + U256::from(rng.below(1_000)) };
+        if self.programs > 0 && rng.chance(self.programs) {
+            let kind = Kind::Program(Request::draw_deep(rng, self.shards, own));
+            return Operation { from, value, kind };
+        }
         let shard = *rng.pick(&others);
         let kind = match rng.below(100) {
             0..15 => Kind::Transfer { to },

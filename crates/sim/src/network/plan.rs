@@ -84,6 +84,8 @@ pub struct Plan {
     pub captured: Option<Captured>,
     /// Seats that break other rules; less than a third of all stake.
     pub byzantine: BTreeMap<RootSeat, Misdeed>,
+    /// Of 1000 transactions, how many call with a program.
+    pub programs: u64,
     /// Transactions of a block at most.
     pub operations: u64,
     /// Gas limit of a block.
@@ -106,6 +108,7 @@ impl Plan {
             partition: 0,
             captured: None,
             byzantine: BTreeMap::new(),
+            programs: 0,
             operations: 40,
             gas_limit: 8_000_000,
         }
@@ -143,6 +146,9 @@ impl Plan {
         }
         if rng.chance(700) {
             plan.conspire(&mut rng);
+        }
+        if rng.chance(500) {
+            plan.programs = rng.between(50, 500);
         }
         plan
     }

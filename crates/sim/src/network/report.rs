@@ -17,6 +17,12 @@ pub struct Report {
     pub messages: u64,
     /// Calls among them that failed and went back.
     pub bounces: u64,
+    /// Calls with programs that final blocks have sent, contracts' own among them.
+    pub calls: u64,
+    /// Results of such calls that their senders have taken.
+    pub answers: u64,
+    /// Results that nobody waited for.
+    pub unasked: u64,
     /// Final shard blocks.
     pub shard_blocks: u64,
     /// Final root blocks.
@@ -76,6 +82,9 @@ impl Totals {
         sum.operations += report.operations;
         sum.messages += report.messages;
         sum.bounces += report.bounces;
+        sum.calls += report.calls;
+        sum.answers += report.answers;
+        sum.unasked += report.unasked;
         sum.shard_blocks += report.shard_blocks;
         sum.root_blocks += report.root_blocks;
         sum.root_messages += report.root_messages;

@@ -54,6 +54,22 @@ fn no_seed_breaks_a_network() {
     }
     assert!(totals.sum.refused > 0 && totals.sum.bounces > 0 && totals.sum.root_messages > 0);
     assert!(totals.sum.issued > U256::ZERO);
+    assert!(totals.sum.calls > totals.sum.answers && totals.sum.answers > 1_000);
+}
+
+/// A network whose accounts are contracts that call each other across.
+fn contracts(seed: u64) -> Plan {
+    Plan { programs: 600, ..Plan::calm(seed, 3, 4) }
+}
+
+#[test]
+fn contracts_call_each_other_across_and_are_told_once_what_came_of_it() {
+    let report = run_plan(contracts(7));
+    assert_eq!(report.violations, Vec::<String>::new());
+    assert!(report.settled_ms < Some(8_000), "{report:#?}");
+    // Most calls are sent by contracts that were called themselves, and about six of ten ask.
+    assert!(report.calls > report.operations && report.answers > report.calls / 2, "{report:#?}");
+    assert!(report.bounces > 100 && report.unasked == 0, "{report:#?}");
 }
 
 #[test]
@@ -76,7 +92,8 @@ fn seeds_that_are_worth_keeping() {
         (40, "a captured shard claims a message that nobody can show"),
         (89, "a captured shard consumes messages again"),
     ] {
-        let report = run(seed);
+        // What they met they met without programs.
+        let report = run_plan(Plan { programs: 0, ..Plan::draw(seed) });
         assert!(report.passed(), "seed {seed}, {what}: {report:#?}");
         assert!(report.settled_ms.is_some(), "seed {seed}, {what}");
     }
@@ -114,6 +131,14 @@ fn who_shows_the_root_no_messages_holds_up_only_itself() {
     // All else was consumed, everywhere.
     assert!(report.settled_ms.is_some() && report.root_messages > 100, "{report:#?}");
     assert!(report.evidence.is_empty(), "{report:#?}");
+}
+
+#[test]
+fn nobody_believes_answers_of_a_shard_that_was_not_asked() {
+    let captured = captured(Lie::Answer).captured;
+    let report = run_plan(Plan { captured, ..contracts(12) });
+    assert!(report.passed(), "{report:#?}");
+    assert!(report.unasked > 100 && report.answers > 100, "{report:#?}");
 }
 
 #[test]

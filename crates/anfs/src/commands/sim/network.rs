@@ -70,6 +70,8 @@ impl Networks {
             "operations": sum.operations,
             "messages": sum.messages,
             "bounces": sum.bounces,
+            "contractCalls": sum.calls,
+            "answers": sum.answers,
             "settledMsMax": self.totals.settled_ms_max,
             "injected": sum.faults,
             "evidence": sum.evidence,
@@ -95,6 +97,7 @@ impl Networks {
             "across shards",
             format!("{} operations, {} messages, {} bounces", sum.operations, sum.messages, sum.bounces),
         );
+        sheet.field("contracts", format!("{} calls, {} answered", sum.calls, sum.answers));
         let settled = thousandths(self.totals.settled_ms_max);
         sheet.field("settled", format!("{settled} s at most after the last payment"));
         sheet.field("trace hash", format!("{:016x}", sum.trace_hash));
