@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use eyre::{WrapErr, bail};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::http::Client;
 
@@ -16,6 +17,8 @@ use crate::http::Client;
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
+    /// Whatever it has in temporary folders, which it is given no time to remove.
+    _temporary: TempDir,
 }
 
 /// How long a server may take to answer.
@@ -25,7 +28,9 @@ impl Server {
     /// Starts a program with `--port` set to a free port, and waits until it answers.
     pub(crate) async fn start(program: &Path, args: &[String]) -> eyre::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let temporary = TempDir::new().wrap_err("cannot make a temporary folder")?;
         let child = Command::new(program)
+            .env("TMPDIR", temporary.path())
             .args(args)
             .args(["--port", &port.to_string()])
             .stdin(Stdio::null())
@@ -33,7 +38,8 @@ impl Server {
             .stderr(Stdio::inherit())
             .spawn()
             .wrap_err_with(|| format!("cannot start {}", program.display()))?;
-        let mut server = Self { child, url: format!("http://127.0.0.1:{port}") };
+        let url = format!("http://127.0.0.1:{port}");
+        let mut server = Self { child, url, _temporary: temporary };
         let started = Instant::now();
         loop {
             if let Ok(mut client) = Client::connect(&server.url).await

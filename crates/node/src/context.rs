@@ -77,12 +77,30 @@ impl SeatContext {
         if domain != self.domain {
             return Err(Refusal::Elsewhere { sender, domain, here: self.domain });
         }
-        let account = self.accounts.of(&sender, &self.chain)?;
-        let added = self.pool.pool.lock().add(tx, account, self.clock.now_ms())?;
-        if !added.pending.is_empty() {
-            self.pool.ring();
+        self.admit_as(tx, || self.accounts.of(&sender, &self.chain))
+    }
+
+    /// As [`Self::admit`], with what reads the sender's account, and at which height.
+    fn admit_as(
+        &self,
+        tx: RecoveredTransaction,
+        mut account: impl FnMut() -> Result<(Height, AccountView), NodeError>,
+    ) -> Result<Added, Refusal> {
+        loop {
+            let (height, account) = account()?;
+            let mut pool = self.pool.pool.lock();
+            // The pool hears of each new block after that is visible, and then of the senders that it knows. Were the account
+            // older than the newest block, nobody might ever tell the pool that what came before this transaction is done.
+            if self.chain.height() != height {
+                continue;
+            }
+            let added = pool.add(tx, account, self.clock.now_ms())?;
+            drop(pool);
+            if !added.pending.is_empty() {
+                self.pool.ring();
+            }
+            return Ok(added);
         }
-        Ok(added)
     }
 }
 
@@ -94,17 +112,22 @@ impl HeadAccounts {
     /// Accounts kept at most.
     const MAX: usize = 16 * 1024;
 
-    /// An account after the newest block of the chain.
-    pub(crate) fn of(&self, address: &Address, chain: &ChainView) -> Result<AccountView, NodeError> {
-        if let Some(account) = self.known(address, chain.height()) {
-            return Ok(account);
+    /// An account after the newest block of the chain, and that block's height.
+    pub(crate) fn of(
+        &self,
+        address: &Address,
+        chain: &ChainView,
+    ) -> Result<(Height, AccountView), NodeError> {
+        let height = chain.height();
+        if let Some(account) = self.known(address, height) {
+            return Ok((height, account));
         }
         // The trie may have to be read from disk: nobody else is kept waiting meanwhile.
         let (head, state) = chain.head_state();
         let account = state.account(address)?.unwrap_or_default();
         let account = AccountView { nonce: account.nonce, balance: account.balance };
         self.keep(*address, account, head.header.height);
-        Ok(account)
+        Ok((head.header.height, account))
     }
 
     fn known(&self, address: &Address, now: Height) -> Option<AccountView> {

@@ -34,26 +34,52 @@ fn a_place_knows_every_ancestor_that_the_chain_does_not_show_yet() {
     assert!(blocks.get(&genesis.header.hash()).is_none());
 }
 
+/// Makes a block visible after which the first wallet has this nonce.
+fn decide_up_to(context: &SeatContext, nonce: u64) {
+    let sender = transfer(0).sender();
+    let (head, state) = context.chain.head_state();
+    let info = AccountInfo { nonce, ..state.account(&sender).unwrap().unwrap() };
+    let change = AccountChange { info: Some(info), wipe_storage: false, storage: BTreeMap::new() };
+    let changes = StateChanges { accounts: BTreeMap::from([(sender, change)]), codes: BTreeMap::new() };
+    let header = child(&head.header, head.header.hash()).seal();
+    let block = chain_block(&context.spec, header, None, Arc::new([]), Arc::new([]), Arc::default());
+    context.chain.publish(Arc::new(block), state.apply(&changes).unwrap());
+}
+
+#[test]
+fn a_transaction_can_run_whatever_is_decided_while_it_is_admitted() {
+    let scene = Scene::new(1, ChainLimits::CONSENSUS);
+    let (context, sender) = (&scene.context, transfer(0).sender());
+    let mut reads = 0;
+    let added = context.admit_as(transfer(3), || {
+        let read = context.accounts.of(&sender, &context.chain);
+        reads += 1;
+        if reads <= 2 {
+            // Blocks with what came before come in between. The pool holds nothing of the sender: it is told nothing.
+            decide_up_to(context, reads + 1);
+            assert!(context.pool.pool.lock().interested([sender].into_iter()).is_empty());
+        }
+        read
+    });
+    assert_eq!((added.unwrap().pending.len(), reads), (1, 3), "it need not wait for another one");
+    assert_eq!(scene.take(), 1);
+}
+
 #[test]
 fn accounts_are_those_of_the_newest_block() {
     let scene = Scene::new(1, ChainLimits::CONSENSUS);
     let (chain, accounts) = (&scene.context.chain, &scene.context.accounts);
     let sender = transfer(0).sender();
-    let before = accounts.of(&sender, chain).unwrap();
+    let (height, before) = accounts.of(&sender, chain).unwrap();
+    assert_eq!(height, Height::ZERO);
     assert!(before.nonce == 0 && !before.balance.is_zero());
     assert_eq!(accounts.known(&sender, Height::ZERO), Some(before), "kept for the next one");
 
-    let (head, state) = chain.head_state();
-    let info = AccountInfo { nonce: 7, ..state.account(&sender).unwrap().unwrap() };
-    let change = AccountChange { info: Some(info), wipe_storage: false, storage: BTreeMap::new() };
-    let changes = StateChanges { accounts: BTreeMap::from([(sender, change)]), codes: BTreeMap::new() };
-    let header = child(&head.header, head.header.hash()).seal();
-    let block = chain_block(&scene.context.spec, header, None, Arc::new([]), Arc::new([]), Arc::default());
-    chain.publish(Arc::new(block), state.apply(&changes).unwrap());
-    assert_eq!(accounts.of(&sender, chain).unwrap().nonce, 7);
+    decide_up_to(&scene.context, 7);
+    assert_eq!(accounts.of(&sender, chain).unwrap().1.nonce, 7);
     // Somebody who had begun to read before the block came brings nothing old back.
     accounts.keep(sender, before, Height::ZERO);
-    assert_eq!(accounts.of(&sender, chain).unwrap().nonce, 7);
+    assert_eq!(accounts.of(&sender, chain).unwrap().1.nonce, 7);
 }
 
 #[test]
